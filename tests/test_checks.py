@@ -1,0 +1,357 @@
+"""Every exercise accepts right answers however they are written, and tells wrong ones what is wrong with them."""
+
+import copy
+import importlib
+import pkgutil
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+import tlcourse
+from tlcourse import checks, models, training
+from tlcourse.checks import find_exercise, list_exercises, run
+from tlcourse.checks.compare import differs
+from tlcourse.course import course_root
+
+SEEDS = (0, 11, 222)
+
+
+def gain_by_scipy(scratch, transferred):
+    from scipy.stats import sem
+
+    return np.mean(transferred - scratch, axis=-1) * 100, sem((transferred - scratch) * 100, axis=-1)
+
+
+def gain_by_loops(scratch, transferred):
+    gain, error = [], []
+    for a, b in zip(scratch, transferred, strict=True):
+        d = [100 * (y - x) for x, y in zip(a, b, strict=True)]
+        mean = sum(d) / len(d)
+        gain.append(mean)
+        error.append((sum((x - mean) ** 2 for x in d) / (len(d) - 1) / len(d)) ** 0.5)
+    return torch.tensor(gain), torch.tensor(error)
+
+
+def labels_by_scan(labels, accuracies, target):
+    if target <= accuracies[0]:
+        return labels[0]
+    for i in range(1, len(labels)):
+        if target <= accuracies[i]:
+            share = (target - accuracies[i - 1]) / (accuracies[i] - accuracies[i - 1])
+            return labels[i - 1] * (labels[i] / labels[i - 1]) ** share
+    return np.inf
+
+
+def labels_by_log10(labels, accuracies, target):
+    return torch.tensor(10 ** np.interp(target, accuracies, np.log10(labels), right=np.inf))
+
+
+def probe_by_sklearn(features, labels, num_classes, l2):
+    # scikit-learn minimises the sum of the losses + ‖weight‖²/(2C), with two classes as one logit
+    classifier = LogisticRegression(C=1 / (l2 * len(labels)), tol=1e-8, max_iter=2000)
+    if num_classes == 2:  # one logit w stands for rows −w/2 and w/2, whose penalty is half as large
+        classifier.C *= 2
+        classifier.fit(features, labels)
+        return np.vstack([-classifier.coef_, classifier.coef_]) / 2, np.hstack(
+            [-classifier.intercept_, classifier.intercept_]
+        ) / 2
+    classifier.fit(features, labels)
+    return classifier.coef_, classifier.intercept_
+
+
+def probe_by_gradient_descent(features, labels, num_classes, l2):
+    weight = torch.zeros(num_classes, features.shape[1])
+    bias = torch.zeros(num_classes)
+    one_hot = F.one_hot(labels, num_classes).float()
+    for _ in range(3000):
+        error = (F.softmax(features @ weight.T + bias, dim=1) - one_hot) / len(labels)
+        weight, bias = weight - 0.3 * (error.T @ features + l2 * weight), bias - 0.3 * error.sum(dim=0)
+    return weight, bias
+
+
+def head_by_state_dict(source, num_classes):
+    model = models.tiny_resnet(num_classes, seed=1)
+    body = {name: value for name, value in source.state_dict().items() if not name.startswith("fc.")}
+    model.load_state_dict(body, strict=False)
+    model.requires_grad_(False)
+    model.fc.requires_grad_(True)
+    return model.eval()
+
+
+def head_by_freeze(source, num_classes):
+    model = copy.deepcopy(source)
+    model.set_submodule("fc", nn.Linear(128, num_classes))
+    return training.freeze(model, train=("fc",)).eval()
+
+
+def clinic_by_cached_features(source, x, y, query):
+    features = training.extract_features(source, x)
+    classifier = LogisticRegression(max_iter=2000).fit(features, y)
+    return classifier.predict(training.extract_features(source, query))
+
+
+def clinic_with(lr=0.03, steps=60, late_optimizer=True, train_mode=False, same_order=True, unfrozen=False):
+    def transfer(source, x, y, query):
+        torch.manual_seed(0)
+        stale = torch.optim.Adam(source.fc.parameters(), lr=lr)
+        source.fc = nn.Linear(128, 10)
+        parameters = source.parameters() if unfrozen else source.fc.parameters()
+        optimizer = torch.optim.Adam(parameters, lr=lr) if late_optimizer else stale
+        source.train(train_mode)
+        for _ in range(steps):
+            order = torch.randperm(len(x))
+            logits = source(x[order])
+            loss = F.cross_entropy(logits, y[order] if same_order else y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return source(query).argmax(dim=1)
+
+    return transfer
+
+
+def head_with(copied=True, fresh=True, frozen=True, thawed=True, evaluating=True, random=True):
+    def transplant_head(source, num_classes):
+        model = copy.deepcopy(source) if copied else source
+        if frozen:
+            model.requires_grad_(False)
+        old = model.fc
+        model.fc = nn.Linear(128, num_classes)
+        if not fresh:
+            with torch.no_grad():
+                n = min(num_classes, len(old.weight))
+                model.fc.weight[:n] = old.weight[:n]
+        if not random:
+            nn.init.zeros_(model.fc.weight)
+        model.fc.requires_grad_(thawed)
+        return model.train(not evaluating)
+
+    return transplant_head
+
+
+def probe_with(factor=1.0, sum_loss=False, bias_penalty=False, steps=3000):
+    def fit_linear_probe(features, labels, num_classes, l2):
+        def objective(flat):
+            parameters = torch.tensor(flat, requires_grad=True)
+            weight, bias = parameters[:-num_classes].view(num_classes, -1), parameters[-num_classes:]
+            loss = F.cross_entropy(features.double() @ weight.T + bias, labels, reduction="sum" if sum_loss else "mean")
+            loss = loss + factor * l2 / 2 * weight.square().sum() + bias_penalty * l2 / 2 * bias.square().sum()
+            loss.backward()
+            return loss.item(), parameters.grad.numpy()
+
+        start = np.zeros(num_classes * (features.shape[1] + 1))
+        best = minimize(
+            objective, start, jac=True, method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-14, "gtol": 1e-9}
+        ).x
+        return best[:-num_classes].reshape(num_classes, -1), best[-num_classes:]
+
+    return fit_linear_probe
+
+
+RIGHT = [
+    ("01.1", gain_by_scipy),
+    ("01.1", gain_by_loops),
+    ("01.2", labels_by_scan),
+    ("01.2", labels_by_log10),
+    ("01.3", probe_by_sklearn),
+    ("01.3", probe_by_gradient_descent),
+    ("01.3", probe_with()),
+    ("01.4", head_by_state_dict),
+    ("01.4", head_by_freeze),
+    ("01.4", head_with()),
+    ("01.5", clinic_by_cached_features),
+    ("01.5", clinic_with()),
+]
+
+WRONG = [
+    ("01.1", lambda s, t: ((t - s).mean(1), (t - s).std(1, ddof=1) / s.shape[1] ** 0.5), "fraction"),
+    ("01.1", lambda s, t: gain_by_scipy(t, s), "wrong sign"),
+    ("01.1", lambda s, t: gain_by_scipy(s.T, t.T), "average over seeds"),
+    ("01.1", lambda s, t: (gain_by_scipy(s, t)[0], 100 * (t - s).std(1) / s.shape[1] ** 0.5), "ddof=1"),
+    ("01.1", lambda s, t: (gain_by_scipy(s, t)[0], 100 * (t - s).std(1, ddof=1)), "root of the seeds"),
+    (
+        "01.1",
+        lambda s, t: (gain_by_scipy(s, t)[0], 100 * np.sqrt((s.var(1, ddof=1) + t.var(1, ddof=1)) / s.shape[1])),
+        "share their seeds",
+    ),
+    ("01.1", lambda s, t: gain_by_scipy(s, t)[0], "Return two arrays"),
+    ("01.1", lambda s, t: (np.full(len(s), np.nan), np.zeros(len(s))), "NaN"),
+    ("01.2", lambda n, a, t: np.interp(t, a, n, right=np.inf), "logarithm"),
+    ("01.2", lambda n, a, t: np.exp(np.interp(t, a, np.log(n))), "infinity"),
+    ("01.2", lambda n, a, t: np.exp(np.interp(t, a, np.log(n), left=-np.inf, right=np.inf)), "smallest number"),
+    ("01.2", lambda n, a, t: n[np.searchsorted(a, t)] if t <= a[-1] else np.inf, "interpolate"),
+    ("01.2", lambda n, a, t: [1.0, 2.0], "one number"),
+    ("01.3", probe_with(factor=0), "is missing"),
+    ("01.3", probe_with(factor=2), "twice too strong"),
+    ("01.3", probe_with(sum_loss=True), "Take its mean"),
+    ("01.3", probe_with(bias_penalty=True), "penalised the bias"),
+    ("01.3", probe_with(steps=1), "not at its minimum"),
+    ("01.3", lambda f, y, c, l2: (torch.zeros(f.shape[1], c), torch.zeros(c)), "one row per class"),
+    ("01.4", head_with(copied=False), "source network itself"),
+    ("01.4", head_with(fresh=False), "weights of the old one"),
+    ("01.4", head_with(frozen=False), "More than the head"),
+    ("01.4", head_with(thawed=False), "head is frozen"),
+    ("01.4", head_with(evaluating=False), "training mode"),
+    ("01.4", head_with(random=False), "equal"),
+    ("01.4", lambda source, n: models.tiny_resnet(n).eval(), "body is not the source's"),
+    ("01.4", lambda source, n: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, n)), "other layers"),
+    ("01.4", lambda source, n: None, "NoneType"),
+    ("01.5", clinic_with(late_optimizer=False), "which parameters the optimiser holds"),
+    ("01.5", clinic_with(same_order=False), "same order"),
+    ("01.5", clinic_with(train_mode=True), "training mode"),
+    ("01.5", clinic_with(unfrozen=True), "weights of the body moved"),
+    ("01.5", clinic_with(steps=3, lr=0.01), "for longer"),
+    ("01.5", lambda source, x, y, query: source(query), "argmax"),
+]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("id, answer", RIGHT)
+def test_a_right_answer_earns_everything_under_every_seed(id, answer, seed):
+    verdict = run(find_exercise(id), answer, seed)
+    assert verdict == (find_exercise(id).points, "Every case passes.")
+
+
+@pytest.mark.parametrize("id, answer, message", WRONG)
+def test_a_wrong_answer_earns_nothing_and_hears_why(id, answer, message):
+    verdict = run(find_exercise(id), answer, seed=0)
+    assert verdict.points == 0 and message in verdict.message
+
+
+def test_every_exercise_has_two_right_and_two_wrong_answers():
+    for exercise in list_exercises():
+        assert sum(id == exercise.id for id, _ in RIGHT) >= 2
+        assert sum(id == exercise.id for id, _, _ in WRONG) >= 2
+
+
+def cells_of(folder, name="01_fundamentals.ipynb"):
+    notebook = nbformat.read(course_root() / folder / name, as_version=4)
+    return {cell.metadata.get("nbgrader", {}).get("grade_id", cell.id): cell for cell in notebook.cells}
+
+
+def answers_in(folder):
+    """Run the imports and the function cells of an exercise notebook; return its functions by name."""
+    namespace = {}
+    for cell in cells_of(folder).values():
+        if cell.cell_type == "code" and "check(" not in cell.source and "teach" not in cell.source:
+            exec(cell.source, namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("exercise", list_exercises(), ids=lambda e: e.id)
+def test_every_stub_earns_nothing_and_every_solution_everything(exercise):
+    assert run(exercise, answers_in("exercises")[exercise.entry_point], 0).points == 0
+    assert run(exercise, answers_in("solutions")[exercise.entry_point], 5).points == exercise.points
+
+
+def test_the_script_of_the_bug_clinic_is_rejected():
+    assert run(find_exercise("01.5"), answers_in("solutions")["broken_transfer"], 0).points == 0
+
+
+def test_points_in_the_notebook_are_those_of_the_exercises():
+    cells = cells_of("solutions").values()
+    graded = [cell for cell in cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    assert [cell.metadata.nbgrader.points for cell in graded] == [exercise.points for exercise in list_exercises()]
+    for cell, exercise in zip(graded, list_exercises(), strict=True):
+        assert cell.source == f'check("{exercise.id}", {exercise.entry_point})'
+        assert any(f"· {exercise.points} points" in other.source for other in cells)
+
+
+def public_callables():
+    for module_info in pkgutil.walk_packages(tlcourse.__path__, "tlcourse."):
+        if module_info.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(module_info.name)
+        for name, value in vars(module).items():
+            if callable(value) and not name.startswith("_") and getattr(value, "__module__", "").startswith("tlcourse"):
+                yield f"{module_info.name}.{name}", value
+
+
+def test_no_public_callable_of_the_package_is_an_answer(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    candidates = dict(public_callables())
+    assert len(candidates) > 60
+    for name, candidate in candidates.items():
+        for exercise in list_exercises():
+            try:
+                points = run(exercise, candidate, seed=0).points
+            except (SystemExit, Exception):
+                points = 0
+            assert points == 0, f"{name} answers exercise {exercise.id}"
+
+
+def test_the_same_seed_gives_the_same_cases_and_another_gives_others():
+    def fingerprint(exercise, seed):
+        return [str(case.inputs) for case in exercise.cases(np.random.default_rng(seed))]
+
+    for exercise in list_exercises():
+        assert fingerprint(exercise, 1) == fingerprint(exercise, 1) != fingerprint(exercise, 2)
+
+
+def test_check_reports_and_raises_only_under_strict(monkeypatch, capsys):
+    assert checks.check("01.2", labels_by_scan) is True
+    assert checks.check("01.2", lambda n, a, t: 1) is False
+    monkeypatch.setenv("TLCOURSE_STRICT", "1")
+    with pytest.raises(checks.CheckFailed, match=r"exercise 01\.2"):
+        checks.check("01.2", lambda n, a, t: 1)
+
+
+def test_an_answer_that_raises_gets_its_error_and_a_stub_a_kind_word():
+    def stub(*args):
+        raise NotImplementedError
+
+    assert "not written yet" in run(find_exercise("01.2"), stub, 0).message
+    assert "ZeroDivisionError" in run(find_exercise("01.2"), lambda *a: 1 / 0, 0).message
+
+
+def test_an_answer_cannot_change_the_inputs_that_it_is_judged_by():
+    def meddle(scratch, transferred):
+        scratch[:], transferred[:] = 0, 0
+        return np.zeros(len(scratch)), np.zeros(len(scratch))
+
+    assert run(find_exercise("01.1"), meddle, 0).points == 0
+
+
+def test_an_unknown_exercise_is_named():
+    with pytest.raises(ValueError, match="id='09.9'"):
+        checks.check("09.9", print)
+
+
+@pytest.mark.parametrize(
+    "got, message",
+    [
+        (np.array([1.0, 2.0]), None),
+        (torch.tensor([1.0, 2.0]), None),
+        ([1, 2], None),
+        ([1.0, 2.1], "not the right value"),
+        ([1.0], "want shape"),
+        ([1.0, float("nan")], "NaN"),
+        ("12", "want an array"),
+        (np.array(["a", "b"]), "want an array"),
+        (None, "want an array"),
+    ],
+)
+def test_the_comparator_says_how_outputs_differ(got, message):
+    result = differs("x", got, np.array([1.0, 2.0]))
+    assert result is None if message is None else message in result
+
+
+def test_the_comparator_asks_no_object_for_its_opinion():
+    class Agreeable(torch.Tensor):
+        def __eq__(self, other):
+            return True
+
+    class Always:
+        def __array__(self, dtype=None, copy=None):
+            return np.array([1.0, 2.0])
+
+    wanted = np.array([1.0, 2.0])
+    assert "want an array" in differs("x", torch.zeros(2).as_subclass(Agreeable), wanted)
+    assert "want an array" in differs("x", Always(), wanted)
+    assert differs("x", [float("inf"), 2.0], np.array([np.inf, 2.0])) is None

@@ -1,0 +1,182 @@
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from typer.testing import CliRunner
+
+from tlcourse import course, models
+from tlcourse.cli import app
+from tlcourse.execution import Execution, execute, summarise_claims
+
+runner = CliRunner()
+
+
+def make_notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+SETUP = "from tlcourse import teach; session = teach.setup()"
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, tlcourse; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_help_imports_no_torch_and_lists_the_commands():
+    code = "import sys, tlcourse.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    text = runner.invoke(app, ["--help"]).output
+    assert all(name in text for name in ("lab", "init", "doctor", "run", "claims", "zoo", "pretrain", "release"))
+
+
+def test_submodules_are_attributes_and_others_are_refused():
+    import tlcourse
+
+    assert tlcourse.models is models
+    with pytest.raises(AttributeError, match="no attribute 'nodels'"):
+        tlcourse.nodels  # noqa: B018
+
+
+def test_doctor_says_that_all_is_well():
+    result = runner.invoke(app, ["doctor"])
+    assert result.exit_code == 0 and "letters" in result.output
+
+
+def test_doctor_reports_damaged_weights_as_bad(monkeypatch):
+    def damaged(name):
+        raise ValueError(f"the weights of {name!r} are damaged")
+
+    monkeypatch.setattr(models, "load", damaged)
+    result = runner.invoke(app, ["doctor"])
+    assert result.exit_code == 1 and "damaged" in result.output
+
+
+def test_zoo_prints_the_cards():
+    assert "rendered letters" in runner.invoke(app, ["zoo"]).output
+    cards = json.loads(runner.invoke(app, ["zoo", "--json"]).stdout)
+    assert {card["name"] for card in cards} == set(models.RECIPES)
+
+
+def test_pretrain_compares_with_the_card(monkeypatch, tmp_path):
+    card = next(card for card in models.zoo() if card.name == "letters")
+    monkeypatch.setattr(models, "pretrain", lambda name, out, root, progress: card)
+    result = runner.invoke(app, ["pretrain", "letters", "--out", str(tmp_path)])
+    assert result.exit_code == 0
+    assert result.output.count(f"{card.accuracy['held-out warps']:.4f}") == 2
+
+
+def test_pretrain_names_what_is_wrong(tmp_path):
+    assert runner.invoke(app, ["pretrain", "words", "--out", str(tmp_path)]).exit_code == 2
+    (tmp_path / "file").write_text("")
+    result = runner.invoke(app, ["pretrain", "letters", "--out", str(tmp_path / "file" / "x")])
+    assert result.exit_code == 1 and "cannot be written" in " ".join(result.output.split())
+
+
+def test_init_copies_and_never_overwrites_a_changed_notebook(tmp_path):
+    assert runner.invoke(app, ["init", str(tmp_path)]).exit_code == 0
+    lesson = tmp_path / "notebooks" / "01_fundamentals.ipynb"
+    assert lesson.exists() and (tmp_path / "exercises" / "01_fundamentals.ipynb").exists()
+    original = lesson.read_bytes()
+    lesson.write_text("mine")
+    result = runner.invoke(app, ["init", str(tmp_path)])
+    assert lesson.read_text() == "mine" and "kept" in result.output
+    assert (tmp_path / "notebooks" / "01_fundamentals.new.ipynb").read_bytes() == original
+    assert set(course.copy_course(tmp_path).values()) == {"same", "kept"}
+
+
+def test_init_into_a_file_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = runner.invoke(app, ["init", str(tmp_path / "file" / "x")])
+    assert result.exit_code == 1 and "cannot be written" in " ".join(result.output.split())
+
+
+def test_lab_starts_jupyterlab_on_the_first_lesson(monkeypatch, tmp_path):
+    started = []
+
+    def start(command):
+        started.extend(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("tlcourse.cli.subprocess.run", start)
+    folder = tmp_path / "mine"
+    assert runner.invoke(app, ["lab", str(folder), "--no-browser"]).exit_code == 0
+    assert f"--ServerApp.root_dir={folder}" in started and "--no-browser" in started
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in started
+    assert (folder / "notebooks" / "00_start_here.ipynb").exists()
+
+
+def test_run_of_an_unknown_lesson_is_wrong_use():
+    result = runner.invoke(app, ["run", "77"])
+    assert result.exit_code == 2 and "00_start_here" in result.output
+
+
+def test_a_lesson_is_chosen_by_number_or_name():
+    assert [p.stem for p in course.select_lessons(["01", "00_start_here.ipynb"])] == [
+        "01_fundamentals",
+        "00_start_here",
+    ]
+
+
+def test_execute_collects_claims_seed_memory_and_progress(tmp_path):
+    path = make_notebook(
+        tmp_path / "01_demo.ipynb", SETUP, "assert session.seed == 3", "teach.claim('01.1', 'Holds.', 2, at_least=1)"
+    )
+    cells = []
+    result, notebook = execute(path, seed=3, on_cell=lambda done, total: cells.append((done, total)))
+    assert result.error is None and cells == [(1, 3), (2, 3), (3, 3)]
+    assert [claim["id"] for claim in result.claims] == ["01.1"]
+    assert result.peak_mib is None or result.peak_mib > 50
+    assert notebook.cells[2].outputs and not nbformat.read(path, as_version=4).cells[2].outputs
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_missed_claim_is_an_error_only_when_strict(tmp_path, strict):
+    path = make_notebook(tmp_path / "01_demo.ipynb", SETUP, "teach.claim('01.1', 'Fails.', 0, at_least=1)")
+    result, _ = execute(path, strict=strict)
+    assert (result.error is not None) is strict
+    assert [claim["held"] for claim in result.claims] == [False]
+
+
+def test_a_dead_kernel_is_an_error_of_its_notebook(tmp_path):
+    result, _ = execute(make_notebook(tmp_path / "01_demo.ipynb", "import os; os._exit(1)"))
+    assert "died" in result.error.lower()
+
+
+def test_run_prints_a_table_writes_pages_and_fails_with_its_lessons(monkeypatch, tmp_path):
+    good = make_notebook(tmp_path / "01_good.ipynb", SETUP, "teach.claim('01.1', 'Holds.', 2, at_least=1)")
+    bad = make_notebook(tmp_path / "02_bad.ipynb", "1 / 0")
+    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [good, bad])
+    result = runner.invoke(app, ["run", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1 and "ZeroDivisionError" in result.output and "1/1" in result.output
+    assert "Claim 01.1" in (tmp_path / "out" / "01_good.html").read_text(encoding="utf-8")
+    assert nbformat.read(tmp_path / "out" / "02_bad.ipynb", as_version=4).cells[0].outputs
+    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [good])
+    result = runner.invoke(app, ["run", "--json"])
+    assert result.exit_code == 0 and json.loads(result.stdout)[0]["notebook"] == "01_good"
+
+
+def test_claims_counts_over_seeds(monkeypatch, tmp_path):
+    path = make_notebook(tmp_path / "01_demo.ipynb", SETUP, "teach.claim('01.1', 'Odd.', session.seed % 2, at_least=1)")
+    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [path])
+    result = runner.invoke(app, ["claims", "--seeds", "2", "--first", "4", "--json", str(tmp_path / "c.json")])
+    assert result.exit_code == 0 and "1/2" in result.output
+    written = json.loads((tmp_path / "c.json").read_text())
+    assert [run["seed"] for run in written["executions"]] == [4, 5]
+    assert written["claims"][0]["worst_margin"] == -1
+
+
+def test_summary_gives_rate_and_margins():
+    def execution(*margins):
+        claims = [
+            {"id": f"1.{i}", "text": "", "margin": m, "held": m >= 0, "shipped": False} for i, m in enumerate(margins)
+        ]
+        return Execution("x", 0, 1.0, None, claims, None)
+
+    first, second = summarise_claims([execution(1, -1), execution(3, 1)])
+    assert (first["held"], first["mean_margin"], first["worst_margin"]) == (2, 2, 1)
+    assert (second["held"], second["runs"], second["worst_margin"]) == (1, 2, -1)

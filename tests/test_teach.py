@@ -1,0 +1,143 @@
+import json
+import math
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from tlcourse import teach
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a notebook would display, as a list of MIME bundles."""
+    bundles = []
+    for module in ("claims", "figures"):
+        monkeypatch.setattr(f"tlcourse.teach.{module}.display", lambda bundle, raw: bundles.append(bundle))
+    return bundles
+
+
+def figure():
+    fig, axis = plt.subplots()
+    axis.plot([1, 2])
+    return fig
+
+
+@pytest.mark.parametrize(
+    "value, bounds, held",
+    [
+        (0.5, {"at_least": 0.5}, True),
+        (0.49, {"at_least": 0.5}, False),
+        (0.5, {"at_most": 0.5}, True),
+        (0.51, {"at_most": 0.5}, False),
+        (0.5, {"at_least": 0.4, "at_most": 0.6}, True),
+        (0.7, {"at_least": 0.4, "at_most": 0.6}, False),
+        (torch.tensor(0.5), {"at_least": 0.5}, True),
+        (math.nan, {"at_least": 0.0}, False),
+        (math.nan, {"at_most": 0.0}, False),
+    ],
+)
+def test_a_claim_says_whether_it_held_and_never_stops_a_learner(shown, value, bounds, held):
+    assert teach.claim("99.1", "A fact & more.", value, **bounds) is held
+    assert ("did not hold in this run" in shown[0]["text/html"]) is not held
+    assert "A fact &amp; more." in shown[0]["text/html"] and "A fact & more." in shown[0]["text/plain"]
+
+
+def test_a_missed_claim_raises_under_strict(shown, monkeypatch):
+    monkeypatch.setenv("TLCOURSE_STRICT", "1")
+    assert teach.claim("99.1", "Holds.", 1, at_least=0)
+    for value in (-1, math.nan):
+        with pytest.raises(teach.ClaimFailed, match=r"99\.2.*at least 0"):
+            teach.claim("99.2", "Fails.", value, at_least=0)
+
+
+def test_claims_are_recorded_even_when_they_fail(shown, monkeypatch, tmp_path):
+    monkeypatch.setenv("TLCOURSE_CLAIMS", str(tmp_path / "claims.jsonl"))
+    teach.claim("99.1", "Holds.", 3, at_least=1)
+    monkeypatch.setenv("TLCOURSE_STRICT", "1")
+    with pytest.raises(teach.ClaimFailed):
+        teach.claim("99.2", "Fails.", 5, at_most=4, shipped=True)
+    first, second = map(json.loads, (tmp_path / "claims.jsonl").read_text().splitlines())
+    assert (first["held"], first["margin"], first["shipped"]) == (True, 2, False)
+    assert (second["held"], second["margin"], second["shipped"]) == (False, -1, True)
+
+
+def test_claims_refuse_what_is_no_claim():
+    with pytest.raises(ValueError, match="without a bound"):
+        teach.claim("99.1", "Nothing.", 1)
+    with pytest.raises(TypeError, match="value: want one number"):
+        teach.claim("99.1", "Many.", [1, 2], at_least=0)
+
+
+def test_a_figure_carries_its_alt_text_and_is_closed(shown):
+    teach.show(figure(), alt='A line from 1 to 2, called "rising".')
+    assert 'alt="A line from 1 to 2, called &quot;rising&quot;."' in shown[0]["text/html"]
+    assert shown[0]["text/html"].startswith("<img") and not plt.get_fignums()
+
+
+def test_alt_text_that_says_nothing_is_refused(shown):
+    with pytest.raises(ValueError, match="alt='plot'"):
+        teach.show(figure(), alt="plot")
+    plt.close("all")
+
+
+OPTIONS = {"two": "Because <b>1 + 1</b>.", "three": "You counted one twice."}
+
+
+def test_a_quiz_explains_the_answer_that_was_chosen():
+    _, choices, button, verdict = teach.quiz("1 + 1?", OPTIONS, answer="two").children
+    assert choices.value is None
+    button.click()
+    assert "Choose an answer first" in verdict.value
+    choices.value = "three"
+    button.click()
+    assert "Not quite" in verdict.value and "counted one twice" in verdict.value
+    choices.value = "two"
+    button.click()
+    assert "Right" in verdict.value and "&lt;b&gt;" in verdict.value and 'role="status"' in verdict.value
+
+
+@pytest.mark.parametrize(
+    "options, answer, named",
+    [
+        (OPTIONS, "four", "answer='four'"),
+        ({"two": "x"}, "two", "options"),
+        ({"two": "x", "three": " "}, "two", "options"),
+    ],
+)
+def test_a_quiz_without_explanations_is_refused(options, answer, named):
+    with pytest.raises(ValueError, match=named):
+        teach.quiz("?", options, answer)
+
+
+def test_an_interactive_figure_follows_its_controls():
+    def draw(kind, size):
+        return figure(), f"A figure of kind {kind} and size {size}."
+
+    box = teach.interactive(draw, kind=["a", "b"], size=(0.0, 1.0, 0.5))
+    drop_down, pair, picture = box.children
+    field, slider = pair.children
+    assert "kind a and size 0.0" in picture.value
+    drop_down.value = "b"
+    slider.value = 0.5
+    assert "kind b and size 0.5" in picture.value and field.value == 0.5 and field.description == "size"
+
+
+def test_setup_takes_the_seed_from_the_environment(monkeypatch, capsys):
+    monkeypatch.setenv("TLCOURSE_SEED", "7")
+    first = (teach.setup(), torch.rand(2))
+    second = (teach.setup(), torch.rand(2))
+    assert first[0].seed == 7 and torch.equal(first[1], second[1])
+    assert "seed 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["-1", "seven", "1.5", ""])
+def test_setup_names_a_bad_seed(monkeypatch, text):
+    monkeypatch.setenv("TLCOURSE_SEED", text)
+    with pytest.raises(ValueError, match="TLCOURSE_SEED"):
+        teach.setup()
+
+
+def test_seeds_of_two_sessions_do_not_overlap():
+    a, b = (teach.Session(seed, torch.device("cpu")).seeds(1000) for seed in (1, 2))
+    assert not set(a) & set(b) and len(set(a)) == 1000

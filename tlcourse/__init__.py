@@ -1,0 +1,17 @@
+"""tlcourse: a hands-on course in transfer learning. Submodules load on first use, so importing the package is instant."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("checks", "data", "models", "teach", "training")
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"tlcourse.{name}")
+    raise AttributeError(f"module 'tlcourse' has no attribute {name!r}; it has {', '.join(_SUBMODULES)}")
+
+
+def __dir__():
+    return [*globals(), *_SUBMODULES]

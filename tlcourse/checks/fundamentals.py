@@ -1,0 +1,260 @@
+"""Exercises of lesson 01: measure a gain, read a learning curve, fit a probe, change a head, mend a script."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import sem
+
+from tlcourse import data, models
+from tlcourse.checks.compare import as_array, differs
+from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.models import tiny_resnet
+
+# 01.1 The gain, with its uncertainty
+
+
+def _gain_cases(rng):
+    cases = []
+    for counts, seeds in ((4, 5), (1, 3), (3, 12)):
+        luck = rng.normal(0, 0.08, size=(counts, seeds))  # a good label sample helps both arms: pairing matters
+        scratch = np.clip(0.5 + luck + rng.normal(0, 0.02, size=luck.shape), 0, 1)
+        transferred = np.clip(0.6 + luck + rng.normal(0, 0.02, size=luck.shape), 0, 1)
+        cases.append(Case((scratch, transferred), {}))
+    return cases
+
+
+def _verify_gain(case, output):
+    scratch, transferred = case.inputs
+    difference = 100 * (transferred - scratch)
+    if type(output) is not tuple or len(output) != 2:
+        return "Return two arrays: gain, error."
+    gain, error = output
+    wanted_gain, wanted_error = difference.mean(axis=1), sem(difference, axis=1)
+    if differs("gain", gain, wanted_gain):
+        if not differs("gain", gain, wanted_gain / 100):
+            return "The gain is a fraction. Percentage points are 100 times that."
+        if not differs("gain", gain, -wanted_gain):
+            return "The gain has the wrong sign: it is positive when transfer is better than scratch."
+        if not differs("gain", gain, difference.mean(axis=0)):
+            return "You averaged over the label counts. Rows are label counts, columns are seeds: average over seeds."
+        return differs("gain", gain, wanted_gain)
+    if differs("error", error, wanted_error):
+        if not differs("error", error, sem(difference, axis=1, ddof=0)):
+            return "The error divides by n where n − 1 belongs: a sample's standard deviation has ddof=1."
+        if not differs("error", error, difference.std(axis=1, ddof=1)):
+            return "That is the standard deviation. The standard error of the mean divides it by the root of the seeds."
+        unpaired = 100 * np.hypot(sem(scratch, axis=1), sem(transferred, axis=1))
+        if not differs("error", error, unpaired):
+            return "The two arms share their seeds. Take the difference seed by seed first, then its standard error."
+        return differs("error", error, wanted_error)
+    return None
+
+
+# 01.2 How many labels a gain is worth
+
+
+def _labels_cases(rng):
+    cases = []
+    for size in (4, 5, 7):
+        labels = np.cumsum(rng.integers(1, 30, size=size)).astype(np.float64)
+        accuracies = np.sort(rng.uniform(0.2, 0.95, size=size))
+        inside = accuracies[0] + rng.uniform(0.1, 0.9) * (accuracies[-1] - accuracies[0])
+        for target in (inside, accuracies[1], accuracies[-1] + 0.01, accuracies[0] - 0.05):
+            cases.append(Case((labels, accuracies, float(target)), {}))
+    return cases
+
+
+def _verify_labels(case, output):
+    labels, accuracies, target = case.inputs
+    got = as_array(output)
+    if got is None or got.shape != ():
+        return "Return one number."
+    if target > accuracies[-1]:
+        return None if np.isposinf(got) else "The curve never reaches this target. The honest answer is infinity."
+    if target < accuracies[0]:
+        if differs("labels", output, labels[0].reshape(()), 1e-6):
+            return "The smallest number of labels on the curve already reaches the target: return that number."
+        return None
+    wanted = np.exp(np.interp(target, accuracies, np.log(labels)))
+    if differs("labels", output, np.asarray(wanted), 1e-6 * wanted):
+        if not differs("labels", output, np.asarray(np.interp(target, accuracies, labels)), 1e-6 * wanted):
+            return "You interpolated on the number of labels. Use its logarithm, as the axis of the figure does."
+        return "Between two points of the curve, interpolate log(labels) linearly in the accuracy."
+    return None
+
+
+# 01.3 A linear probe
+
+
+def _probe_cases(rng):
+    cases = []
+    for n, width, classes, l2 in ((60, 6, 3, 0.1), (40, 4, 2, 0.3), (90, 8, 5, 0.05)):
+        centres = rng.normal(0, 1, size=(classes, width))
+        labels = np.arange(n) % classes
+        features = centres[labels] + rng.normal(0, 0.7, size=(n, width))
+        inputs = (torch.tensor(features, dtype=torch.float32), torch.tensor(labels), classes, l2)
+        cases.append(Case(inputs, {}))
+    return cases
+
+
+def _probe_gradient(case, weight, bias, l2, bias_l2=0.0):
+    """Largest entry of the objective's gradient at (weight, bias), for some strength of the penalty."""
+    features, labels, _, _ = case.inputs
+    weight, bias = (torch.tensor(value, requires_grad=True) for value in (weight, bias))
+    loss = F.cross_entropy(features.double() @ weight.T + bias, labels)
+    (loss + l2 / 2 * weight.square().sum() + bias_l2 / 2 * bias.square().sum()).backward()
+    return max(weight.grad.abs().max().item(), bias.grad.abs().max().item())
+
+
+def _verify_probe(case, output):
+    features, _, classes, l2 = case.inputs
+    if type(output) is not tuple or len(output) != 2:
+        return "Return two tensors: weight, bias."
+    weight, bias = map(as_array, output)
+    if weight is None or weight.shape != (classes, features.shape[1]):
+        return f"weight: want shape (num_classes, D) = {(classes, features.shape[1])}, one row per class."
+    if bias is None or bias.shape != (classes,):
+        return f"bias: want shape (num_classes,) = {(classes,)}."
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        return "The weights are not finite. Lower the learning rate."
+    # The objective is convex: its gradient vanishes at the one right answer and nowhere else.
+    tolerance = 2e-3
+    if _probe_gradient(case, weight, bias, l2) <= tolerance:
+        return None
+    if _probe_gradient(case, weight, bias, 0.0) <= tolerance:
+        return "You minimised the cross-entropy alone. The penalty l2/2 · ‖weight‖² is missing."
+    if _probe_gradient(case, weight, bias, 2 * l2) <= tolerance:
+        return "Your penalty is twice too strong: it is l2/2 · ‖weight‖², with the one half."
+    if _probe_gradient(case, weight, bias, l2, bias_l2=l2) <= tolerance:
+        return "You penalised the bias too. Only the weight is penalised."
+    if _probe_gradient(case, weight, bias, l2 / len(features)) <= tolerance:
+        return "You summed the cross-entropy over the images. Take its mean, or the penalty means something else."
+    return "The objective is not at its minimum: its gradient is not zero. Train for longer, or with another learning rate."
+
+
+# 01.4 A new head on a frozen body
+
+
+def _head_cases(rng):
+    cases = []
+    for source_classes, classes in ((37, 10), (10, 10), (10, 3)):
+        x = torch.tensor(rng.uniform(0, 1, size=(4, 3, 32, 32)), dtype=torch.float32)
+        cases.append(Case((int(rng.integers(2**31)), source_classes, classes, x), {}))
+    return cases
+
+
+def _source_network(seed, classes):
+    """A network whose BatchNorm statistics are not at their initial values, so that losing them shows."""
+    model = tiny_resnet(classes, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return model.eval()
+
+
+def _observe_head(function, inputs):
+    seed, source_classes, classes, x = inputs
+    source = _source_network(seed, source_classes)
+    model = function(source, classes)
+    if not isinstance(model, torch.nn.Module):
+        return {"kind": type(model).__name__}
+    return {
+        "kind": "network",
+        "same_object": model is source,
+        "source": {name: value.clone() for name, value in source.state_dict().items()},
+        "state": {name: value.clone() for name, value in model.state_dict().items()},
+        "trainable": sorted(name for name, p in model.named_parameters() if p.requires_grad),
+        "training": any(module.training for module in model.modules()),
+        "logits": model(x).detach(),
+    }
+
+
+def _verify_head(case, seen):
+    seed, source_classes, classes, x = case.inputs
+    source = _source_network(seed, source_classes).state_dict()
+    if seen["kind"] != "network":
+        return f"Return the network; you returned {seen['kind']}."
+    if seen["same_object"] or not _same_state(seen["source"], source):
+        return "The source network itself was changed. Work on a copy.deepcopy of it."
+    if seen["state"].keys() != source.keys():
+        return "The network has other layers than the source. Replace fc and nothing else."
+    weight, bias = seen["state"]["fc.weight"], seen["state"]["fc.bias"]
+    if weight.shape != (classes, 128) or bias.shape != (classes,):
+        return f"fc: want a linear layer from 128 features to {classes} classes, got weight {tuple(weight.shape)}."
+    shared = min(classes, source_classes)
+    if torch.equal(weight[:shared], source["fc.weight"][:shared]):
+        return "The head still has weights of the old one. The new classes are others: start from a fresh nn.Linear."
+    if weight.std() == 0:
+        return "All weights of the head are equal. A fresh nn.Linear is random."
+    body = {name for name in source if not name.startswith("fc.")}
+    if not _same_state({name: seen["state"][name] for name in body}, {name: source[name] for name in body}):
+        return "The body is not the source's. Copy its weights and its BatchNorm statistics unchanged."
+    if seen["trainable"] != ["fc.bias", "fc.weight"]:
+        if "fc.weight" not in seen["trainable"]:
+            return "The head is frozen. Put the new head on after you have frozen the rest, or thaw it."
+        return "More than the head is trainable. Set requires_grad = False on every other parameter."
+    if seen["training"]:
+        return "The network is in training mode. Call eval(), so that BatchNorm uses the source's statistics."
+    rebuilt = tiny_resnet(classes)
+    rebuilt.load_state_dict(seen["state"])
+    with torch.inference_mode():
+        wanted = rebuilt.eval()(x)
+    if not torch.allclose(seen["logits"], wanted, atol=1e-4):
+        return "The network does not compute what its weights say. Keep the forward pass of the source."
+    return None
+
+
+def _same_state(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in b)
+
+
+# 01.5 Bug clinic
+
+
+def _clinic_cases(rng):
+    pool, target = data.digits("train"), data.digits("val")
+    cases = []
+    for _ in range(2):
+        few = data.few_shot(pool, 10, seed=int(rng.integers(2**31)))
+        hidden = target[torch.tensor(rng.permutation(len(target))[:100])]
+        cases.append(Case((few.x, few.y, hidden.x), {"labels": hidden.y}))
+    return cases
+
+
+def _observe_clinic(function, inputs):
+    x, y, query = inputs
+    source = models.load("letters")
+    predicted = function(source, x, y, query)
+    return {"predicted": predicted, "source": source.state_dict()}
+
+
+def _verify_clinic(case, seen):
+    predicted, labels = as_array(seen["predicted"]), case.truth["labels"].numpy()
+    if predicted is None or predicted.shape != labels.shape:
+        return f"Return one label per query image, shape {labels.shape}. Look at the dimension of argmax."
+    body = {name: value for name, value in models.load("letters").state_dict().items() if not name.startswith("fc.")}
+    after = seen["source"]
+    moved = [name for name in body if name not in after or not torch.equal(after[name], body[name])]
+    if any(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in moved):
+        return "The source's BatchNorm statistics moved: it computed features in training mode."
+    if moved:
+        return "The weights of the body moved. Only the head is to be trained."
+    accuracy = (predicted == labels).mean()
+    if accuracy < 0.3:
+        return (
+            f"Accuracy {accuracy:.2f} on new digits, about what guessing gives. Ask which parameters the optimiser holds, "
+            "and whether images and labels stay in the same order."
+        )
+    if accuracy < 0.75:
+        return f"Accuracy {accuracy:.2f} on new digits; the mended script reaches more than 0.75. Train the head for longer."
+    return None
+
+
+EXERCISES = [
+    Exercise("01.1", "The gain, with its uncertainty", 4, "transfer_gain", 2, _gain_cases, _verify_gain),
+    Exercise("01.2", "How many labels a gain is worth", 5, "labels_needed", 2, _labels_cases, _verify_labels),
+    Exercise("01.3", "A linear probe", 7, "fit_linear_probe", 10, _probe_cases, _verify_probe),
+    Exercise("01.4", "A new head on a frozen body", 7, "transplant_head", 5, _head_cases, _verify_head, _observe_head),
+    Exercise("01.5", "Bug clinic", 9, "transfer", 10, _clinic_cases, _verify_clinic, _observe_clinic),
+]

@@ -1,0 +1,265 @@
+"""The command line: `tlcourse --help`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hands-on course in transfer learning.")
+out = Console()
+err = Console(stderr=True)
+
+Lessons = Annotated[list[str] | None, typer.Argument(help="Numbers such as 01; all lessons if none is given.")]
+
+
+@app.command()
+def lab(
+    folder: Annotated[Path | None, typer.Argument(help="Where your notebooks are; copied there if absent.")] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+    port: Annotated[int, typer.Option(help="Port to serve on; the next free one if it is taken.")] = 8888,
+):
+    """Open JupyterLab on the first lesson."""
+    from importlib.util import find_spec
+
+    if find_spec("jupyterlab") is None:
+        _stop("JupyterLab is not installed; install it with: pip install 'tlcourse[lab]'", 2)
+    first = Path("notebooks") / "00_start_here.ipynb"
+    if folder is None:
+        folder = Path.cwd() if first.exists() else Path("transfer-learning")
+    if not (folder / first).exists():
+        _report_copies(folder)
+    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
+    command.append(f"--LabApp.default_url=/lab/tree/{first.as_posix()}")
+    if not browser:
+        command.append("--no-browser")
+    # As root, Jupyter refuses to start unless told; the course has nothing that would need the refusal.
+    if _is_root():
+        command.append("--allow-root")
+    raise typer.Exit(subprocess.run(command).returncode)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to copy the notebooks to.")]):
+    """Copy lessons and exercises into a folder; notebooks that you changed are kept."""
+    _report_copies(folder)
+
+
+@app.command()
+def doctor():
+    """Check this installation and say what works."""
+    from tlcourse.doctor import diagnose
+
+    marks = {"ok": "[green]✓[/]", "note": "[yellow]–[/]", "bad": "[red]✗[/]"}
+    rows = diagnose()
+    table = Table(title="tlcourse doctor")
+    for heading in ("", "what", "detail"):
+        table.add_column(heading)
+    for state, what, detail in rows:
+        table.add_row(marks[state], what, detail)
+    out.print(table)
+    raise typer.Exit(int(any(state == "bad" for state, _, _ in rows)))
+
+
+@app.command()
+def run(
+    lessons: Lessons = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Write executed notebooks and HTML pages here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+):
+    """Execute lessons from top to bottom; a claim that does not hold is a failure."""
+    from tlcourse.execution import execute
+
+    results = []
+    with _progress(as_json) as progress:
+        for path in _selected(lessons):
+            task = progress.add_task(path.stem, total=None)
+            result, notebook = execute(
+                path, on_cell=lambda done, n, t=task: progress.update(t, completed=done, total=n)
+            )
+            results.append(result)
+            if out_dir is not None:
+                _write_executed(notebook, path.name, out_dir)
+    if as_json:
+        print(json.dumps([result.as_dict() for result in results], indent=2))
+    else:
+        table = Table(title="tlcourse run")
+        for heading in ("lesson", "seconds", "peak memory", "claims held", "result"):
+            table.add_column(heading, justify="left" if heading in ("lesson", "result") else "right")
+        for r in results:
+            memory = "unknown" if r.peak_mib is None else f"{r.peak_mib:,.0f} MiB"
+            held = f"{sum(c['held'] for c in r.claims)}/{len(r.claims)}"
+            table.add_row(r.notebook, f"{r.seconds:.1f}", memory, held, "failed" if r.error else "ok")
+        out.print(table)
+    for result in results:
+        if result.error:
+            err.print(f"[red]{result.notebook}[/]: ", end="")
+            err.print(result.error, markup=False)
+    raise typer.Exit(int(any(result.error for result in results)))
+
+
+@app.command()
+def claims(
+    lessons: Lessons = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 20,
+    first: Annotated[int, typer.Option(help="The first seed; lessons are tuned on 0 to 19.", min=0)] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
+):
+    """Execute lessons again under other seeds; print how often each claim holds, and by what margin."""
+    from tlcourse.execution import execute, summarise_claims
+
+    paths = _selected(lessons)
+    executions = []
+    with _progress(False) as progress:
+        task = progress.add_task("seeds × lessons", total=seeds * len(paths))
+        for seed in range(first, first + seeds):
+            for path in paths:
+                executions.append(execute(path, seed=seed, strict=False)[0])
+                progress.advance(task)
+    rows = summarise_claims(executions)
+    table = Table(title=f"Claims under seeds {first} to {first + seeds - 1}")
+    for heading in ("claim", "held", "mean margin", "worst", "text"):
+        table.add_column(heading, justify="left" if heading in ("claim", "text") else "right")
+    for row in rows:
+        style = "red" if row["held"] < 0.95 * row["runs"] else None
+        note = " (shipped)" if row["shipped"] else ""
+        held = f"{row['held']}/{row['runs']}"
+        table.add_row(
+            row["id"], held, f"{row['mean_margin']:.3g}", f"{row['worst_margin']:.3g}", row["text"] + note, style=style
+        )
+    out.print(table)
+    if json_file is not None:
+        everything = {"claims": rows, "executions": [execution.as_dict() for execution in executions]}
+        json_file.write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
+    for execution in executions:
+        if execution.error:
+            err.print(f"{execution.notebook}, seed {execution.seed}: {execution.error}", markup=False)
+    raise typer.Exit(int(any(execution.error for execution in executions)))
+
+
+@app.command()
+def zoo(as_json: Annotated[bool, typer.Option("--json", help="Print the model cards as JSON.")] = False):
+    """List the bundled pre-trained models."""
+    from dataclasses import asdict
+
+    from tlcourse import models
+
+    if as_json:
+        print(json.dumps([asdict(card) for card in models.zoo()], indent=2))
+        return
+    table = Table(title="Bundled models: tlcourse.models.load(name)")
+    for heading in ("name", "source", "task", "accuracy"):
+        table.add_column(heading)
+    for card in models.zoo():
+        table.add_row(card.name, card.source, card.task, _accuracies(card.accuracy))
+    table.add_row("random", "nothing: random weights", "none", "")
+    out.print(table)
+
+
+@app.command()
+def pretrain(
+    name: Annotated[str, typer.Argument(help="A bundled model; see `tlcourse zoo`.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the weights and the card.")] = Path("weights"),
+    root: Annotated[Path | None, typer.Option(help="Folder that holds FashionMNIST, for the fashion models.")] = None,
+):
+    """Make a bundled model again by its recipe, and compare its accuracy with its card."""
+    from tlcourse import models
+
+    shipped = {card.name: card.accuracy for card in models.zoo()}
+    try:
+        card = models.pretrain(name, out_dir, root=root, progress=True)
+    except ValueError as error:
+        _stop(str(error), 2)
+    except OSError as error:
+        _stop(str(error), 1)
+    table = Table(title=f"{name}, written to {out_dir}")
+    for heading in ("measured on", "now", "on the card"):
+        table.add_column(heading)
+    for key, value in card.accuracy.items():
+        before = shipped.get(name, {}).get(key)
+        table.add_row(key, f"{value:.4f}", "no card" if before is None else f"{before:.4f}")
+    out.print(table)
+
+
+@app.command()
+def release(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail where exercises/ is out of date.")
+    ] = False,
+):
+    """Make exercises/ from the masters in solutions/."""
+    from tlcourse.course import course_root
+    from tlcourse.release import release_all
+
+    try:
+        differing = release_all(course_root(), write=not check)
+    except (ImportError, FileNotFoundError) as error:
+        _stop(str(error), 1)
+    for path in differing:
+        err.print(f"{path.name} {'differs from its master, or has none' if check else 'written, or has no master'}")
+    if check and differing:
+        _stop("exercises/ is out of date; run: tlcourse release", 1)
+
+
+def _selected(lessons):
+    from tlcourse.course import select_lessons
+
+    try:
+        return select_lessons(lessons or [])
+    except ValueError as error:
+        _stop(str(error), 2)
+
+
+def _report_copies(folder):
+    from tlcourse.course import copy_course
+
+    try:
+        done = copy_course(folder)
+    except OSError as error:
+        _stop(str(error), 1)
+    for name, state in done.items():
+        if state == "kept":
+            beside = Path(name).with_suffix(".new.ipynb").name
+            err.print(f"{name} was changed by you and is kept; the course's version lies beside it as {beside}")
+    copied = sum(state == "new" for state in done.values())
+    err.print(f"{copied} notebooks copied to {folder}")
+
+
+def _write_executed(notebook, name, folder):
+    import nbformat
+
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / name)
+    try:
+        from nbconvert import HTMLExporter
+    except ImportError:
+        err.print("HTML pages need nbconvert; install it with: pip install 'tlcourse[lab]'")
+        return
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    (folder / name).with_suffix(".html").write_text(page, encoding="utf-8")
+
+
+def _progress(quiet):
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err, disable=quiet)
+
+
+def _accuracies(accuracy):
+    return "\n".join(f"{value:.3f} {name}" for name, value in accuracy.items())
+
+
+def _is_root():
+    import os
+
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _stop(message, status):
+    err.print(f"[red]error:[/] {message}", highlight=False)
+    raise typer.Exit(status)

@@ -1,0 +1,22 @@
+"""What models learn from: rendered glyphs, real handwritten digits, photographs, and a dial for domain shift."""
+
+from tlcourse.data.digits import digits
+from tlcourse.data.glyphs import FONTS, HELD_OUT_FONTS, LETTERS, LOOKALIKES, glyphs
+from tlcourse.data.images import Images
+from tlcourse.data.photos import photos
+from tlcourse.data.shift import Shift
+from tlcourse.data.splits import few_shot, skew
+
+__all__ = [
+    "FONTS",
+    "HELD_OUT_FONTS",
+    "LETTERS",
+    "LOOKALIKES",
+    "Images",
+    "Shift",
+    "digits",
+    "few_shot",
+    "glyphs",
+    "photos",
+    "skew",
+]

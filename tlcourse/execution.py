@@ -1,0 +1,119 @@
+"""Execute lessons without a browser; collect their time, memory and claims."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+_PEAK_MEMORY = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+
+@dataclass
+class Execution:
+    """One execution of a notebook: seconds, peak memory of its kernel in MiB (None where unknown), claims, error."""
+
+    notebook: str
+    seed: int
+    seconds: float
+    peak_mib: float | None
+    claims: list
+    error: str | None
+
+    def as_dict(self):
+        return asdict(self)
+
+
+def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
+    """Execute a notebook from top to bottom in an empty folder of its own.
+
+    Args:
+        path: the notebook; the file is not changed.
+        seed: TLCOURSE_SEED for the run.
+        strict: make a claim or check that fails an error (TLCOURSE_STRICT=1).
+        on_cell: called with (cells done, cells in all) after each cell.
+        timeout: seconds that one cell may take.
+
+    Returns:
+        (Execution, NotebookNode with its outputs).
+
+    Raises:
+        RuntimeError: there is no kernel to run notebooks with.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    error = peak = None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        record = Path(folder) / "claims.jsonl"
+        environment = os.environ | {
+            "TLCOURSE_SEED": str(seed),
+            "TLCOURSE_STRICT": "1" if strict else "0",
+            "TLCOURSE_CLAIMS": str(record),
+        }
+        client = NotebookClient(
+            notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
+        started = time.perf_counter()
+        try:
+            with client.setup_kernel(env=environment):
+                for index, cell in enumerate(notebook.cells):
+                    client.execute_cell(cell, index)
+                    if on_cell is not None:
+                        on_cell(index + 1, len(notebook.cells))
+                seconds = time.perf_counter() - started
+                peak = _peak_memory(client)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+            seconds, error = time.perf_counter() - started, str(failure)
+        except NoSuchKernel as failure:
+            raise RuntimeError("no kernel to run notebooks with; install one: pip install 'tlcourse[lab]'") from failure
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+    return Execution(Path(path).stem, seed, seconds, peak, [json.loads(line) for line in lines], error), notebook
+
+
+def summarise_claims(executions):
+    """Pass rate and margins of every claim over several executions.
+
+    Args:
+        executions: Executions of lessons under several seeds.
+
+    Returns:
+        list of dicts, one per claim in the order first met: id, text, shipped, runs, held, and the mean, worst and
+        standard deviation of the margin (how far the value is on the right side of its bound).
+    """
+    claims = {}
+    for execution in executions:
+        for record in execution.claims:
+            claims.setdefault(record["id"], []).append(record)
+    rows = []
+    for id, records in claims.items():
+        margins = [record["margin"] for record in records]
+        mean = sum(margins) / len(margins)
+        rows.append(
+            {
+                "id": id,
+                "text": records[0]["text"],
+                "shipped": records[0]["shipped"],
+                "runs": len(records),
+                "held": sum(record["held"] for record in records),
+                "mean_margin": mean,
+                "worst_margin": min(margins),
+                "sd_margin": (sum((m - mean) ** 2 for m in margins) / max(1, len(margins) - 1)) ** 0.5,
+            }
+        )
+    return rows
+
+
+def _peak_memory(client):
+    """Ask the kernel for its peak resident memory, in MiB; None on a system that does not keep it (Windows)."""
+    probe = nbformat.v4.new_code_cell(_PEAK_MEMORY, metadata={"tags": ["raises-exception"]})
+    outputs = client.execute_cell(probe, 0)["outputs"]
+    text = "".join(output.get("text", "") for output in outputs)
+    if not text.strip().isdecimal():
+        return None
+    return int(text) / (1024 if sys.platform == "linux" else 1024**2)  # macOS counts bytes, Linux KiB

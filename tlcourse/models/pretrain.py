@@ -1,0 +1,187 @@
+"""The recipes that made the bundled weights, and the function that follows one."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torchvision.transforms.v2 import RandomHorizontalFlip
+
+from tlcourse import data
+from tlcourse.models.tiny_resnet import tiny_resnet
+from tlcourse.models.zoo import ModelCard
+
+CHUNK = 100_000  # seeds of one model's data sets are closer together than this
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one bundled model is made.
+
+    `sets(seed, root)` gives the training Images and a dict of held-out Images by name; root is where photographs lie.
+    """
+
+    source: str
+    task: str
+    sets: Callable
+    epochs: int
+    lr: float
+    seed: int = 0
+    augment: Callable | None = None
+
+
+def pretrain(name, out, *, root=None, progress=False):
+    """Train one bundled model from scratch by its recipe; write NAME.safetensors (half precision) and NAME.json.
+
+    Args:
+        name: a key of RECIPES.
+        out: folder for the two files; it is made if absent.
+        root: folder of the photographs, for "fashion" (see data.photos).
+        progress: show a progress bar over the epochs.
+
+    Returns:
+        ModelCard of the new weights.
+
+    Raises:
+        ValueError: unknown name.
+        OSError: out cannot be written to.
+    """
+    from tlcourse.training import evaluate, fit  # here, because training looks up heads in models
+
+    if name not in RECIPES:
+        raise ValueError(f"name={name!r}: no such recipe; use one of {', '.join(RECIPES)}")
+    recipe, out = RECIPES[name], Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.json").touch()  # find out before the minutes of training, not after
+    except OSError as error:
+        raise OSError(
+            f"out={str(out)!r} cannot be written to ({error}); name a folder that you can write to"
+        ) from error
+
+    train, held_out = recipe.sets(recipe.seed, root)
+    model = tiny_resnet(len(train.classes), seed=recipe.seed)
+    fit(
+        model,
+        train,
+        epochs=recipe.epochs,
+        lr=recipe.lr,
+        seed=recipe.seed,
+        batch_size=128,
+        augment=recipe.augment,
+        progress=progress,
+    )
+    half = {
+        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for key, value in model.state_dict().items()
+    }
+    save_file(half, out / f"{name}.safetensors")
+    model.load_state_dict(half)  # measure what is stored, rounding included
+    card = ModelCard(
+        name=name,
+        source=recipe.source,
+        task=recipe.task,
+        classes=train.classes,
+        seed=recipe.seed,
+        epochs=recipe.epochs,
+        lr=recipe.lr,
+        images=len(train),
+        accuracy={key: round(evaluate(model, images), 4) for key, images in held_out.items()},
+        parameters=sum(p.numel() for p in model.parameters()),
+        sha256=hashlib.sha256((out / f"{name}.safetensors").read_bytes()).hexdigest(),
+        command=f"tlcourse pretrain {name}",
+        versions={
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+    )
+    (out / f"{name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
+    return card
+
+
+def _glyph_sets(characters):
+    def sets(seed, root):
+        train = data.glyphs(24_000, characters, seed=seed * CHUNK)
+        return train, {
+            "held-out warps": data.glyphs(4_000, characters, seed=seed * CHUNK + 1),
+            "held-out fonts": data.glyphs(4_000, characters, seed=seed * CHUNK + 2, fonts=data.HELD_OUT_FONTS),
+        }
+
+    return sets
+
+
+def _rotation_sets(seed, root):
+    train, held_out = _glyph_sets("letters")(seed, root)
+    return _turned(train, seed), {name: _turned(images, seed + 1) for name, images in held_out.items()}
+
+
+def _turned(images, seed):
+    """Turn every image by 0, 90, 180 or 270 degrees; the turn becomes the label (Gidaris et al., ICLR, 2018)."""
+    turns = torch.randint(4, (len(images),), generator=torch.Generator().manual_seed(seed))
+    x = images.x.clone()
+    for k in range(1, 4):
+        x[turns == k] = images.x[turns == k].rot90(k, dims=(2, 3))
+    return data.Images(x, turns, ["0°", "90°", "180°", "270°"])
+
+
+def _shuffled_sets(seed, root):
+    """Few enough images that the network can learn their random labels by heart (Zhang et al., ICLR, 2017)."""
+    images = data.glyphs(4_000, "letters", seed=seed * CHUNK)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    train = data.Images(images.x, images.y[order], images.classes)
+    return train, {"training images": train, "held-out warps": data.glyphs(4_000, "letters", seed=seed * CHUNK + 1)}
+
+
+def _fashion_sets(seed, root):
+    return data.photos("fashion", "train", root=root), {"test images": data.photos("fashion", "test", root=root)}
+
+
+def _letters(seed):
+    source = "rendered letters: capitals and lower-case letters of another shape, 16 fonts, random warps"
+    return Recipe(source, "which of 37 letters", _glyph_sets("letters"), epochs=5, lr=3e-3, seed=seed)
+
+
+def _fashion(seed):
+    source = "FashionMNIST photographs (Xiao et al., 2017)"
+    flip = RandomHorizontalFlip()
+    return Recipe(source, "which of 10 garments", _fashion_sets, epochs=5, lr=3e-3, seed=seed, augment=flip)
+
+
+_NO_LOOKALIKES = "".join(letter for letter in data.LETTERS if letter not in data.LOOKALIKES)
+
+RECIPES = {
+    "letters": _letters(seed=0),
+    "letters-seed1": _letters(seed=1),
+    "letters-seed2": _letters(seed=2),
+    "letters-no-lookalikes": Recipe(
+        f"rendered letters without those that look like a digit ({' '.join(data.LOOKALIKES)})",
+        "which of 28 letters",
+        _glyph_sets(_NO_LOOKALIKES),
+        epochs=5,
+        lr=3e-3,
+    ),
+    "digits-rendered": Recipe("rendered digits", "which of 10 digits", _glyph_sets("digits"), epochs=4, lr=3e-3),
+    "rotation": Recipe(
+        "rendered letters, each turned by a multiple of 90°",
+        "by how much (self-supervised)",
+        _rotation_sets,
+        epochs=5,
+        lr=3e-3,
+    ),
+    "shuffled": Recipe(
+        "4,000 rendered letters with their labels shuffled",
+        "the label of each image, by heart",
+        _shuffled_sets,
+        epochs=60,
+        lr=3e-3,
+    ),
+    "fashion": _fashion(seed=0),
+    "fashion-seed1": _fashion(seed=1),
+    "fashion-seed2": _fashion(seed=2),
+}

@@ -1,0 +1,103 @@
+"""Freeze part of a network for real, and prove afterwards what moved."""
+
+from types import MethodType
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def freeze(model, train=("fc",)):
+    """Freeze a network in place, all but the named parts.
+
+    requires_grad=False stops the gradients. It does not stop BatchNorm: in training mode its running mean and variance
+    follow every batch, and the "frozen" features drift. So the BatchNorm layers of the frozen part are also held in
+    eval mode, through every later model.train().
+
+    Args:
+        model: the network.
+        train: names of the modules or parameters that stay trainable; each covers all that it contains.
+            () freezes everything.
+
+    Returns:
+        The same network.
+
+    Raises:
+        TypeError: train is a single string.
+        ValueError: a name that the network does not have.
+    """
+    if isinstance(train, str):
+        raise TypeError(f"train={train!r}: give a tuple of names, such as ({train!r},)")
+    known = {name for name, _ in model.named_modules()} | {name for name, _ in model.named_parameters()}
+    for name in train:
+        if name not in known or not name:
+            parts = ", ".join(name for name, _ in model.named_children())
+            raise ValueError(f"train: the network has no part named {name!r}; its top-level parts are {parts}")
+    unfreeze(model)
+
+    def is_trained(name):
+        return any(name == part or name.startswith(part + ".") for part in train)
+
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = is_trained(name)
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and not is_trained(name):
+            # An attribute of the instance, found before the method of the class; deepcopy binds it to the copy.
+            module.train = MethodType(_stay_in_eval_mode, module)
+            module.eval()
+    return model
+
+
+def unfreeze(model):
+    """Undo freeze() in place: every parameter is trainable, BatchNorm follows model.train() again. Returns the network."""
+    for module in model.modules():
+        vars(module).pop("train", None)
+    for parameter in model.parameters():
+        parameter.requires_grad = True
+    return model.train(model.training)
+
+
+def _stay_in_eval_mode(module, mode=True):
+    return nn.Module.train(module, False)
+
+
+class Moved(NamedTuple):
+    """One tensor that changed: its name, "parameter" or "buffer", and the largest absolute change."""
+
+    name: str
+    kind: str
+    change: float
+
+
+def freeze_audit(before, after):
+    """List every parameter and buffer that differs between two states of one network, layer by layer.
+
+    Args:
+        before, after: networks of the same architecture. Take `before` with copy.deepcopy(model).
+
+    Returns:
+        dict from each top-level layer, in the network's order, to a list of Moved; an empty list is a layer
+        that stayed as it was.
+
+    Raises:
+        ValueError: the networks have not the same tensors in the same shapes.
+    """
+    parameters = {name for name, _ in after.named_parameters()}
+    old, new = before.state_dict(), after.state_dict()
+    if old.keys() != new.keys():
+        raise ValueError(
+            f"before and after: only one of them has {sorted(old.keys() ^ new.keys())}; compare equal networks"
+        )
+    report = {name: [] for name, module in after.named_children() if any(True for _ in module.state_dict())}
+    for name in new:
+        if old[name].shape != new[name].shape:
+            raise ValueError(
+                f"before and after: {name} has shape {tuple(old[name].shape)} and {tuple(new[name].shape)}; "
+                "copy the network after you have put the new head on"
+            )
+        if not torch.equal(old[name].cpu(), new[name].cpu()):
+            change = (new[name].double().cpu() - old[name].double().cpu()).abs().max().item()
+            kind = "parameter" if name in parameters else "buffer"
+            report.setdefault(name.split(".")[0], []).append(Moved(name, kind, change))
+    return report

@@ -294,9 +294,13 @@ def test_the_same_seed_gives_the_same_cases_and_another_gives_others():
         assert fingerprint(exercise, 1) == fingerprint(exercise, 1) != fingerprint(exercise, 2)
 
 
-def test_check_reports_and_raises_only_under_strict(monkeypatch, capsys):
-    assert checks.check("01.2", labels_by_scan) is True
-    assert checks.check("01.2", lambda n, a, t: 1) is False
+def test_check_shows_the_verdict_and_raises_only_under_strict(monkeypatch):
+    shown = []
+    monkeypatch.setattr("tlcourse.checks.exercise.display", lambda bundle, raw: shown.append(bundle["text/plain"]))
+    checks.check("01.2", labels_by_scan)
+    checks.check("01.2", lambda n, a, t: 1)
+    assert shown[0] == "✓ Exercise 01.2, 5 of 5 points: Every case passes."
+    assert shown[1].startswith("✗ Exercise 01.2, 0 of 5 points: ")
     monkeypatch.setenv("TLCOURSE_STRICT", "1")
     with pytest.raises(checks.CheckFailed, match=r"exercise 01\.2"):
         checks.check("01.2", lambda n, a, t: 1)

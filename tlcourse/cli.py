@@ -263,3 +263,7 @@ def _is_root():
 def _stop(message, status):
     err.print(f"[red]error:[/] {message}", highlight=False)
     raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    app()

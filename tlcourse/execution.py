@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -61,7 +62,8 @@ def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
         )
         started = time.perf_counter()
         try:
-            with client.setup_kernel(env=environment):
+            # A kernel's own stderr is chatter about sockets; what a cell writes to stderr goes into the notebook.
+            with client.setup_kernel(env=environment, stderr=subprocess.DEVNULL):
                 for index, cell in enumerate(notebook.cells):
                     client.execute_cell(cell, index)
                     if on_cell is not None:
@@ -112,8 +114,9 @@ def summarise_claims(executions):
 def _peak_memory(client):
     """Ask the kernel for its peak resident memory, in MiB; None on a system that does not keep it (Windows)."""
     probe = nbformat.v4.new_code_cell(_PEAK_MEMORY, metadata={"tags": ["raises-exception"]})
-    outputs = client.execute_cell(probe, 0)["outputs"]
-    text = "".join(output.get("text", "") for output in outputs)
+    client.nb.cells.append(probe)
+    client.execute_cell(probe, len(client.nb.cells) - 1)
+    text = "".join(output.get("text", "") for output in client.nb.cells.pop().outputs)
     if not text.strip().isdecimal():
         return None
     return int(text) / (1024 if sys.platform == "linux" else 1024**2)  # macOS counts bytes, Linux KiB

@@ -67,12 +67,11 @@ class CheckFailed(AssertionError):
 def check(id, function):
     """Try an answer on the public cases of an exercise and show the verdict.
 
+    The verdict is a service to the learner. Marks come from a grader that draws other cases.
+
     Args:
         id: the exercise, such as "01.2".
         function: the learner's function.
-
-    Returns:
-        bool: whether it passed. This verdict is a service to the learner; marks come from `tlcourse grade`.
 
     Raises:
         ValueError: no such exercise.
@@ -84,7 +83,6 @@ def check(id, function):
     if not passed and os.environ.get("TLCOURSE_STRICT") == "1":
         raise CheckFailed(f"exercise {id}: {message}")
     display(_as_mime(exercise, points, message, passed), raw=True)
-    return passed
 
 
 def run(exercise, function, seed):

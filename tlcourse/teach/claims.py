@@ -25,9 +25,6 @@ def claim(id, text, value, *, at_least=None, at_most=None, shipped=False):
         at_least, at_most: the bounds; give one or both.
         shipped: the value was read from a file that comes with the course, not measured by this run.
 
-    Returns:
-        bool: whether it held.
-
     Raises:
         TypeError: value is not a number.
         ValueError: no bound is given.
@@ -64,7 +61,6 @@ def claim(id, text, value, *, at_least=None, at_most=None, shipped=False):
     if not held and os.environ.get("TLCOURSE_STRICT") == "1":
         raise ClaimFailed(f"claim {id} did not hold: {text} ({measured})")
     display(_as_mime(id, text, measured, held), raw=True)
-    return held
 
 
 def _as_mime(id, text, measured, held):

@@ -206,7 +206,7 @@ WRONG = [
     ("01.5", clinic_with(same_order=False), "same order"),
     ("01.5", clinic_with(train_mode=True), "training mode"),
     ("01.5", clinic_with(unfrozen=True), "weights of the body moved"),
-    ("01.5", clinic_with(steps=3, lr=0.01), "for longer"),
+    ("01.5", clinic_with(steps=3, lr=0.004), "for longer"),
     ("01.5", lambda source, x, y, query: source(query), "argmax"),
 ]
 

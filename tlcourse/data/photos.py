@@ -43,7 +43,7 @@ def photos(name, split="train", *, root=None):
     chosen = {"split": split} if argument == "split" else {"train": split == "train"}
     try:
         dataset = kind(folder, download=False, **chosen)
-    except RuntimeError:  # torchvision's word for "not there, or damaged"
+    except (RuntimeError, FileNotFoundError):  # torchvision's words for "not there, or damaged"
         dataset = _download(kind, folder, name, chosen)
     return _as_images(dataset)
 

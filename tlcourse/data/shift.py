@@ -73,9 +73,10 @@ class Shift:
             x = (x - self.background * _photo_crops(n, drawn["background"])).abs()
         if self.contrast:
             x = 0.5 + (1 - 0.9 * self.contrast) * (x - 0.5)
-        if self.blur:
-            side = 2 * math.ceil(9 * self.blur) + 1  # three standard deviations to either side
-            x = gaussian_blur(x, kernel_size=[side, side], sigma=[3 * self.blur] * 2)
+        sigma = 3 * self.blur
+        if sigma > 0.05:  # a narrower Gaussian does not reach the next pixel
+            side = 2 * math.ceil(3 * sigma) + 1
+            x = gaussian_blur(x, kernel_size=[side, side], sigma=[sigma, sigma])
         if self.noise:
             x = x + 0.5 * self.noise * torch.randn(x.shape, generator=drawn["noise"])
         return Images(x.clamp(0, 1), images.y, images.classes)

@@ -149,7 +149,7 @@ def _by_weights(name, known):
     try:
         weights = torchvision_models.get_weight(name)
         return next(a for a in known if torchvision_models.get_model_weights(a) is type(weights)), weights
-    except (ValueError, StopIteration):
+    except (ValueError, TypeError, KeyError, StopIteration):  # what get_weight raises for what is no weight
         raise ValueError(
             f"name={name!r}: unknown model. Bundled: {_bundled()}. With a network, also torchvision's "
             "(torchvision.models.list_models()) and, with the timm extra, timm/NAME."

@@ -36,10 +36,9 @@ def claim(id, text, value, *, at_least=None, at_most=None, shipped=False):
         raise TypeError(f"value: want one number, got {value!r}; take its mean or its .item()") from None
     if at_least is None and at_most is None:
         raise ValueError("give at_least=, at_most= or both: a claim without a bound says nothing")
-    margin = min(
-        value - at_least if at_least is not None else math.inf,
-        at_most - value if at_most is not None else math.inf,
-    )
+    above = value - at_least if at_least is not None else math.inf
+    below = at_most - value if at_most is not None else math.inf
+    margin = min(above, below) if not math.isnan(value) else math.nan  # min() would drop a NaN
     held = margin >= 0  # False for NaN
     bounds = " and ".join(
         f"{word} {bound:.4g}" for word, bound in (("at least", at_least), ("at most", at_most)) if bound is not None

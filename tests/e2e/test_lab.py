@@ -77,8 +77,8 @@ def test_the_first_lesson_opens_and_runs_to_its_end(chromium, lab, tmp_path):
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
     assert "Start here" in page.locator(".jp-Notebook h1").first.text_content()
     wait_until(lambda: kernel_is_idle(lab, "notebooks/00_start_here.ipynb"), 90, "no idle kernel")
-    page.click("text=Run >> nth=0")
-    page.click("text=Run All Cells >> nth=0")
+    page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+    page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
 
     def all_run():
         prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()

@@ -98,11 +98,7 @@ def test_init_into_a_file_is_an_error(tmp_path):
 def test_lab_starts_jupyterlab_on_the_first_lesson(monkeypatch, tmp_path):
     started = []
 
-    def start(command):
-        started.extend(command)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr("tlcourse.cli.subprocess.run", start)
+    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", lambda argv: started.extend(argv))
     folder = tmp_path / "mine"
     assert runner.invoke(app, ["lab", str(folder), "--no-browser"]).exit_code == 0
     assert f"--ServerApp.root_dir={folder}" in started and "--no-browser" in started

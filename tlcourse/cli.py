@@ -1,8 +1,7 @@
 """The command line: `tlcourse --help`."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,23 +23,23 @@ def lab(
     port: Annotated[int, typer.Option(help="Port to serve on; the next free one if it is taken.")] = 8888,
 ):
     """Open JupyterLab on the first lesson."""
-    from importlib.util import find_spec
-
-    if find_spec("jupyterlab") is None:
+    try:
+        from jupyterlab.labapp import LabApp
+    except ImportError:
         _stop("JupyterLab is not installed; install it with: pip install 'tlcourse[lab]'", 2)
     first = Path("notebooks") / "00_start_here.ipynb"
     if folder is None:
         folder = Path.cwd() if first.exists() else Path("transfer-learning")
     if not (folder / first).exists():
         _report_copies(folder)
-    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
-    command.append(f"--LabApp.default_url=/lab/tree/{first.as_posix()}")
+    arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
+    arguments.append(f"--LabApp.default_url=/lab/tree/{first.as_posix()}")
     if not browser:
-        command.append("--no-browser")
+        arguments.append("--no-browser")
     # As root, Jupyter refuses to start unless told; the course has nothing that would need the refusal.
-    if _is_root():
-        command.append("--allow-root")
-    raise typer.Exit(subprocess.run(command).returncode)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        arguments.append("--allow-root")
+    LabApp.launch_instance(argv=arguments)
 
 
 @app.command()
@@ -252,12 +251,6 @@ def _progress(quiet):
 
 def _accuracies(accuracy):
     return "\n".join(f"{value:.3f} {name}" for name, value in accuracy.items())
-
-
-def _is_root():
-    import os
-
-    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _stop(message, status):

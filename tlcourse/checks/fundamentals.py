@@ -78,7 +78,7 @@ def _verify_labels(case, output):
     wanted = np.exp(np.interp(target, accuracies, np.log(labels)))
     if differs("labels", output, np.asarray(wanted), 1e-6 * wanted):
         if not differs("labels", output, np.asarray(np.interp(target, accuracies, labels)), 1e-6 * wanted):
-            return "You interpolated on the number of labels. Use its logarithm, as the axis of the figure does."
+            return "You interpolated on the number of labels. Interpolate its logarithm."
         return "Between two points of the curve, interpolate log(labels) linearly in the accuracy."
     return None
 
@@ -243,7 +243,7 @@ def _verify_clinic(case, seen):
     accuracy = (predicted == labels).mean()
     if accuracy < 0.3:
         return (
-            f"Accuracy {accuracy:.2f} on new digits, about what guessing gives. Ask which parameters the optimiser holds, "
+            f"Accuracy {accuracy:.2f} on new digits, far too low. Ask which parameters the optimiser holds, "
             "and whether images and labels stay in the same order."
         )
     if accuracy < 0.75:

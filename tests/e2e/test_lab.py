@@ -40,6 +40,7 @@ def lab(tmp_path_factory):
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "tlcourse.cli", "lab", str(folder), "--no-browser", "--port", str(port)]
     env = {**os.environ, "JUPYTER_TOKEN": "secret", "TLCOURSE_STRICT": "1"}
+    env["JUPYTERLAB_WORKSPACES_DIR"] = str(folder.parent / "workspaces")  # no tabs left over from another session
     server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield wait_for(f"http://127.0.0.1:{port}")

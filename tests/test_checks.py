@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from torch import nn
@@ -16,7 +18,7 @@ from torch import nn
 import tlcourse
 from tlcourse import checks, models, training
 from tlcourse.checks import find_exercise, list_exercises, run
-from tlcourse.checks.compare import differs
+from tlcourse.checks.compare import Unreadable, as_plain, differs, misfit
 from tlcourse.course import course_root
 
 SEEDS = (0, 11, 222)
@@ -93,14 +95,20 @@ def head_by_freeze(source, num_classes):
 def clinic_by_cached_features(source, x, y, query):
     features = training.extract_features(source, x)
     classifier = LogisticRegression(max_iter=2000).fit(features, y)
+    source.fc = nn.Linear(128, 5)
+    with torch.no_grad():
+        source.fc.weight.copy_(torch.tensor(classifier.coef_))
+        source.fc.bias.copy_(torch.tensor(classifier.intercept_))
     return classifier.predict(training.extract_features(source, query))
 
 
-def clinic_with(lr=0.03, steps=60, late_optimizer=True, train_mode=False, same_order=True, unfrozen=False):
+def clinic_with(
+    lr=0.05, steps=20, late_optimizer=True, train_mode=False, same_order=True, unfrozen=False, restored=False
+):
     def transfer(source, x, y, query):
         torch.manual_seed(0)
         stale = torch.optim.Adam(source.fc.parameters(), lr=lr)
-        source.fc = nn.Linear(128, 10)
+        source.fc = nn.Linear(128, 5)
         parameters = source.parameters() if unfrozen else source.fc.parameters()
         optimizer = torch.optim.Adam(parameters, lr=lr) if late_optimizer else stale
         source.train(train_mode)
@@ -111,9 +119,17 @@ def clinic_with(lr=0.03, steps=60, late_optimizer=True, train_mode=False, same_o
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        return source(query).argmax(dim=1)
+        predicted = source(query).argmax(dim=1)
+        if restored:
+            source.load_state_dict({**models.load("letters", num_classes=5).state_dict()})
+        return predicted
 
     return transfer
+
+
+def clinic_by_pixels(source, x, y, query):
+    source.fc = nn.Linear(128, 5)
+    return LogisticRegression(max_iter=500).fit(x.flatten(1), y).predict(query.flatten(1))
 
 
 def head_with(copied=True, fresh=True, frozen=True, thawed=True, evaluating=True, random=True):
@@ -133,6 +149,49 @@ def head_with(copied=True, fresh=True, frozen=True, thawed=True, evaluating=True
         return model.train(not evaluating)
 
     return transplant_head
+
+
+def head_that_hides_an_open_body(source, num_classes):
+    model = head_with(frozen=False)(source, num_classes)
+
+    class Liar(type(model)):
+        def named_parameters(self, *args, **kwargs):
+            return [(n, p) for n, p in super().named_parameters(*args, **kwargs) if n.startswith("fc.")]
+
+        def parameters(self, recurse=True):
+            return [p for _, p in super().named_parameters()]
+
+    model.__class__ = Liar
+    return model
+
+
+def head_that_hides_training_mode(source, num_classes):
+    model = head_with(evaluating=False)(source, num_classes)
+
+    class Liar(type(model)):
+        def modules(self):
+            return iter(())
+
+        def forward(self, x):
+            return super().forward(x) if torch.is_grad_enabled() else copy.deepcopy(self).eval().super_forward(x)
+
+        def super_forward(self, x):
+            return super().forward(x)
+
+    model.__class__ = Liar
+    return model
+
+
+def head_that_thaws_when_it_runs(source, num_classes):
+    model = head_with()(source, num_classes)
+    model.layer1.register_forward_hook(lambda module, inputs, output: module.train() and None)
+    return model
+
+
+def head_with_a_hook(source, num_classes):
+    model = head_with()(source, num_classes)
+    model.layer3.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return model
 
 
 def probe_with(factor=1.0, sum_loss=False, bias_penalty=False, steps=3000):
@@ -202,11 +261,18 @@ WRONG = [
     ("01.4", lambda source, n: models.tiny_resnet(n).eval(), "body is not the source's"),
     ("01.4", lambda source, n: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, n)), "other layers"),
     ("01.4", lambda source, n: None, "NoneType"),
+    ("01.4", head_that_hides_an_open_body, "More than the head is trainable"),
+    ("01.4", head_that_hides_training_mode, "training mode"),
+    ("01.4", head_that_thaws_when_it_runs, "Two steps of training moved something else"),
+    ("01.4", head_with_a_hook, "does not compute what its weights say"),
     ("01.5", clinic_with(late_optimizer=False), "which parameters the optimiser holds"),
     ("01.5", clinic_with(same_order=False), "same order"),
     ("01.5", clinic_with(train_mode=True), "training mode"),
     ("01.5", clinic_with(unfrozen=True), "weights of the body moved"),
-    ("01.5", clinic_with(steps=3, lr=0.004), "for longer"),
+    ("01.5", clinic_with(steps=3, lr=0.005), "for longer"),
+    ("01.5", clinic_with(train_mode=True, restored=True), "not what the frozen body gives"),
+    ("01.5", clinic_by_pixels, "not what the frozen body gives"),
+    ("01.5", lambda source, x, y, query: clinic_with()(source, x, y, query).float(), "whole numbers"),
     ("01.5", lambda source, x, y, query: source(query), "argmax"),
 ]
 
@@ -215,13 +281,32 @@ WRONG = [
 @pytest.mark.parametrize("id, answer", RIGHT)
 def test_a_right_answer_earns_everything_under_every_seed(id, answer, seed):
     verdict = run(find_exercise(id), answer, seed)
-    assert verdict == (find_exercise(id).points, "Every case passes.")
+    assert verdict == (find_exercise(id).points, "Every case passes.", "ok")
 
 
 @pytest.mark.parametrize("id, answer, message", WRONG)
-def test_a_wrong_answer_earns_nothing_and_hears_why(id, answer, message):
-    verdict = run(find_exercise(id), answer, seed=0)
-    assert verdict.points == 0 and message in verdict.message
+def test_a_wrong_answer_hears_why_and_earns_at_most_a_part(id, answer, message):
+    exercise = find_exercise(id)
+    verdict = run(exercise, answer, seed=0)
+    assert message in verdict.message
+    assert verdict.points < exercise.points if exercise.parts else verdict.points == 0
+
+
+@pytest.mark.parametrize(
+    "answer, points",
+    [
+        (lambda n, a, t: np.exp(np.interp(t, a, np.log(n))), 3),  # right on the curve, not beyond it
+        (lambda n, a, t: n[0] if t < a[0] else np.inf, 2),  # the other way round
+        (lambda n, a, t: 1 / 0, 0),
+    ],
+)
+def test_a_part_earns_its_own_points(answer, points):
+    assert run(find_exercise("01.2"), answer, seed=0).points == points
+
+
+def test_parts_that_do_not_add_up_are_refused():
+    with pytest.raises(ValueError, match=r"parts: those of exercise 99\.1"):
+        checks.Exercise("99.1", "t", 5, "f", 1, None, None, parts={"a": 2})
 
 
 def test_every_exercise_has_two_right_and_two_wrong_answers():
@@ -356,6 +441,89 @@ def test_the_comparator_asks_no_object_for_its_opinion():
             return np.array([1.0, 2.0])
 
     wanted = np.array([1.0, 2.0])
-    assert "want an array" in differs("x", torch.zeros(2).as_subclass(Agreeable), wanted)
-    assert "want an array" in differs("x", Always(), wanted)
-    assert differs("x", [float("inf"), 2.0], np.array([np.inf, 2.0])) is None
+    for value in (torch.zeros(2).as_subclass(Agreeable), Always()):
+        assert "want an array" in differs("x", value, wanted)
+        assert as_plain([value]) == [Unreadable(type(value).__name__)]
+        assert type(value).__name__ in differs("x", as_plain(value), wanted)
+
+
+@pytest.mark.parametrize(
+    "got, want, message",
+    [
+        ([float("inf"), 2.0], np.array([np.inf, 2.0]), None),
+        ([float("-inf"), 2.0], np.array([np.inf, 2.0]), "not the right value"),
+        (3, 3, None),
+        (True, 1, "want an array of numbers, got bool"),
+        (1, True, "want a bool, got int"),
+        ("a", "a", None),
+        ("a", "b", "not the right value"),
+        (None, "b", "want a str, got NoneType"),
+        (0, None, "want nothing"),
+        ({"a": 1, "b": [1, "x"]}, {"b": (1.0, "x"), "a": 1}, None),
+        ({"a": 1}, {"b": 1}, "want a dict with the keys ['b'], got ['a']"),
+        ({"a": (1, "y")}, {"a": (1, "x")}, "x['a'][1]: got 'y'"),
+        ([1, "x", 2], [1, "x"], "want 2 items, got 3"),
+        (torch.ones(2, dtype=torch.int64), torch.ones(2), None),
+    ],
+)
+def test_the_comparator_reads_strings_and_containers(got, want, message):
+    result = differs("x", got, want)
+    assert result is None if message is None else message in result
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=5))
+def test_the_comparator_accepts_every_number_as_itself(numbers):
+    assert differs("x", numbers, np.array(numbers)) is None
+
+
+@pytest.mark.parametrize(
+    "got, message",
+    [
+        (torch.tensor([1, 2]), None),
+        (np.array([1, 2], dtype=np.uint8), None),
+        ([1, 2], None),
+        (torch.tensor([1.0, 2.0]), "integer dtype), got torch.float32"),
+        ([1, 2.0], "integer dtype), got list"),
+        (torch.tensor([True, False]), "integer dtype), got torch.bool"),
+        (torch.tensor([1]), "want shape (2,), got (1,)"),
+    ],
+)
+def test_a_misfit_is_named_before_values_are_looked_at(got, message):
+    result = misfit("x", got, (2,), kind="integers")
+    assert result is None if message is None else message in result
+
+
+def test_as_plain_copies_and_has_limits():
+    tensor = torch.zeros(2, requires_grad=True)
+    plain = as_plain({"t": (tensor, np.float32(1)), "n": None})
+    assert plain["t"][0] is not tensor and not plain["t"][0].requires_grad and type(plain["t"][1]) is np.float32
+    assert as_plain([torch.zeros(2, device="meta"), 1j, {(): 1}, np.array(["a"])]) == [
+        Unreadable("sparse, meta or complex tensor"),
+        Unreadable("complex"),
+        Unreadable("dict"),
+        Unreadable("<U1 array"),
+    ]
+    deep = []
+    for _ in range(40):
+        deep = [deep]
+    for value in (deep, [0] * 200_000):
+        with pytest.raises(ValueError, match="nested deeper"):
+            as_plain(value)
+
+
+def test_a_folder_of_the_instructor_adds_exercises(monkeypatch, tmp_path):
+    source = "from tlcourse.checks import Case, Exercise\n"
+    source += "EXERCISES = [Exercise('90.1', 'One', 1, 'one', 1, lambda rng: [Case((), {})], lambda case, out: None)]"
+    (tmp_path / "90_own.py").write_text(source)
+    monkeypatch.setenv("TLCOURSE_CHECKS", str(tmp_path))
+    assert find_exercise("90.1").title == "One" and find_exercise("01.1")
+    (tmp_path / "91_bad.py").write_text("1 / 0")
+    with pytest.raises(ValueError, match=r"91_bad\.py is no module of exercises: ZeroDivisionError"):
+        find_exercise("90.1")
+
+
+def test_award_returns_points_and_raises_for_none():
+    assert checks.award("01.2", labels_by_scan) == 5
+    assert checks.award("01.2", lambda n, a, t: np.exp(np.interp(t, a, np.log(n)))) == 3
+    with pytest.raises(checks.CheckFailed, match=r"exercise 01\.2"):
+        checks.award("01.2", lambda n, a, t: None)

@@ -1,25 +1,31 @@
-"""What an exercise is, and how an answer to it is tried in the notebook."""
+"""What an exercise is, how a verdict on an answer comes about, and the check that a notebook runs."""
 
 import copy
 import html
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from IPython.display import display
+
+from tlcourse.checks.compare import as_plain
 
 # One module per exercise notebook, by the number before the dot of an exercise's id.
 _NOTEBOOKS = {"01": "fundamentals"}
 
 
 class Case(NamedTuple):
-    """One trial of an answer: plain inputs (tensors, arrays, numbers, strings) and what only the judge knows."""
+    """One trial of an answer: plain inputs (tensors, arrays, numbers, strings), what only the judge knows, its part."""
 
     inputs: tuple
     truth: dict
+    part: str = ""
 
 
 def call(function, inputs):
@@ -34,13 +40,15 @@ class Exercise:
     Attributes:
         id: lesson and number, "01.2".
         title: in a few words.
-        points: for an answer that passes every case; there is no credit for part of them.
+        points: for an answer that passes every case.
         entry_point: the name of the function that the learner writes.
         time_limit: seconds for all cases together.
         cases: function of a numpy Generator that returns the list of Cases.
         verify: function of (case, observation) that returns None, or a message that names the likely mistake.
         observe: function of (answer, inputs) that calls the answer and returns plain data for verify. It runs beside
-            the answer, so verify trusts nothing in what it returns.
+            the answer, so verify believes nothing in it that it cannot work out again from the inputs.
+        parts: partial credit, as a dict from the name of a part to the points for passing all cases of that part. They
+            add up to points. Empty: all or nothing.
     """
 
     id: str
@@ -51,23 +59,81 @@ class Exercise:
     cases: Callable
     verify: Callable
     observe: Callable = call
+    parts: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.parts and sum(self.parts.values()) != self.points:
+            raise ValueError(f"parts: those of exercise {self.id} do not add up to its {self.points} points")
 
 
 class Verdict(NamedTuple):
-    """Points earned, and the message for the learner."""
+    """Points earned, the message for the learner, and one of the states ok, wrong, error, timeout, crash, missing."""
 
     points: int
     message: str
+    status: str
 
 
 class CheckFailed(AssertionError):
     """An answer did not pass while TLCOURSE_STRICT=1."""
 
 
+class NoAnswer(Exception):
+    """A case got no observation: the state that this gives the exercise, and the message."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def judge(exercise, cases, ask):
+    """Put the cases to an answer and come to a verdict. Every mark, in a notebook or not, is made here.
+
+    Args:
+        exercise: the Exercise.
+        cases: its Cases; after a part's first failure its other cases are left out.
+        ask: function of a case's inputs that returns the observation as plain data, or raises NoAnswer.
+
+    Returns:
+        Verdict; its message and status are those of the first failure.
+    """
+    failed, first = set(), None
+    for case in cases:
+        if case.part in failed:
+            continue
+        try:
+            message, status = exercise.verify(case, ask(case.inputs)), "wrong"
+        except NoAnswer as problem:
+            message, status = problem.message, problem.status
+        if message is not None:
+            failed.add(case.part)
+            first = first or (message, status)
+    if first is None:
+        return Verdict(exercise.points, "Every case passes.", "ok")
+    earned = sum(points for part, points in exercise.parts.items() if part not in failed)
+    return Verdict(earned, *first)
+
+
+def run(exercise, function, seed):
+    """Try an answer in this process on the cases drawn from a seed; return the Verdict."""
+
+    def ask(inputs):
+        try:
+            return as_plain(exercise.observe(function, copy.deepcopy(inputs)))
+        except NotImplementedError:
+            message = f"{exercise.entry_point} is not written yet. Replace the line that raises."
+            raise NoAnswer("missing", message) from None
+        except Exception as error:
+            raise NoAnswer("error", f"{exercise.entry_point} raised {type(error).__name__}: {error}") from error
+
+    return judge(exercise, exercise.cases(np.random.default_rng(seed)), ask)
+
+
 def check(id, function):
     """Try an answer on the public cases of an exercise and show the verdict.
 
-    The verdict is a service to the learner. Marks come from a grader that draws other cases.
+    The verdict is a service to the learner. Marks come from `tlcourse grade`, which draws other cases.
 
     Args:
         id: the exercise, such as "01.2".
@@ -78,26 +144,27 @@ def check(id, function):
         CheckFailed: the answer did not pass under TLCOURSE_STRICT=1; otherwise nothing is raised.
     """
     exercise = find_exercise(id)
-    points, message = run(exercise, function, seed=0)
-    passed = points == exercise.points
-    if not passed and os.environ.get("TLCOURSE_STRICT") == "1":
-        raise CheckFailed(f"exercise {id}: {message}")
-    display(_as_mime(exercise, points, message, passed), raw=True)
+    verdict = run(exercise, function, seed=0)
+    if verdict.status != "ok" and os.environ.get("TLCOURSE_STRICT") == "1":
+        raise CheckFailed(f"exercise {id}: {verdict.message}")
+    display(as_mime(exercise, verdict), raw=True)
 
 
-def run(exercise, function, seed):
-    """Try an answer on the cases drawn from a seed; return the Verdict. An answer that raises earns 0, with the error."""
-    for case in exercise.cases(np.random.default_rng(seed)):
-        try:
-            observation = exercise.observe(function, copy.deepcopy(case.inputs))
-        except NotImplementedError:
-            return Verdict(0, f"{exercise.entry_point} is not written yet. Replace the line that raises.")
-        except Exception as error:
-            return Verdict(0, f"{exercise.entry_point} raised {type(error).__name__}: {error}")
-        message = exercise.verify(case, observation)
-        if message is not None:
-            return Verdict(0, message)
-    return Verdict(exercise.points, "Every case passes.")
+def award(id, function):
+    """Try an answer like check(), and return its points: the last line of a cell that nbgrader grades.
+
+    nbgrader reads a number as partial credit and an exception as none.
+
+    Raises:
+        ValueError: no such exercise.
+        CheckFailed: the answer earned nothing.
+    """
+    exercise = find_exercise(id)
+    verdict = run(exercise, function, seed=0)
+    if verdict.points == 0:
+        raise CheckFailed(f"exercise {id}: {verdict.message}")
+    display(as_mime(exercise, verdict), raw=True)
+    return verdict.points
 
 
 def find_exercise(id):
@@ -113,17 +180,36 @@ def find_exercise(id):
 
 
 def list_exercises():
-    """All exercises of the course, in order."""
+    """All exercises: the course's, in order, then those of the folder that TLCOURSE_CHECKS names.
+
+    Raises:
+        ValueError: a module in that folder cannot be loaded or has no EXERCISES.
+    """
     modules = [importlib.import_module(f"tlcourse.checks.{name}") for name in _NOTEBOOKS.values()]
+    if folder := os.environ.get("TLCOURSE_CHECKS"):
+        modules += [_load_module(path) for path in sorted(Path(folder).glob("*.py"))]
     return [exercise for module in modules for exercise in module.EXERCISES]
 
 
-def _as_mime(exercise, points, message, passed):
-    mark, colour = ("✓", "#00664b") if passed else ("✗", "#b03a00")
-    plain = f"{mark} Exercise {exercise.id}, {points} of {exercise.points} points: {message}"
+@cache
+def _load_module(path):
+    spec = importlib.util.spec_from_file_location(f"tlcourse_checks_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        list(module.EXERCISES)
+    except Exception as error:
+        raise ValueError(f"{path} is no module of exercises: {type(error).__name__}: {error}") from error
+    return module
+
+
+def as_mime(exercise, verdict):
+    """A verdict as text and as HTML."""
+    mark, colour = ("✓", "#00664b") if verdict.status == "ok" else ("✗", "#b03a00")
+    plain = f"{mark} Exercise {exercise.id}, {verdict.points} of {exercise.points} points: {verdict.message}"
     rich = (
         f'<div role="status" style="border-left: 4px solid {colour}; padding: 4px 10px">'
         f'<b style="color: {colour}">{mark} Exercise {exercise.id}</b> '
-        f"({points} of {exercise.points} points) {html.escape(message)}</div>"
+        f"({verdict.points} of {exercise.points} points) {html.escape(verdict.message)}</div>"
     )
     return {"text/plain": plain, "text/html": rich}

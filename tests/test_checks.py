@@ -103,7 +103,7 @@ def clinic_by_cached_features(source, x, y, query):
 
 
 def clinic_with(
-    lr=0.05, steps=20, late_optimizer=True, train_mode=False, same_order=True, unfrozen=False, restored=False
+    lr=0.05, steps=12, late_optimizer=True, train_mode=False, same_order=True, unfrozen=False, restored=False
 ):
     def transfer(source, x, y, query):
         torch.manual_seed(0)

@@ -189,19 +189,161 @@ def release(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; fail where exercises/ is out of date.")
     ] = False,
+    nbgrader: Annotated[
+        Path | None, typer.Option(help="Write a course for nbgrader's own commands into this folder instead.")
+    ] = None,
 ):
     """Make exercises/ from the masters in solutions/."""
     from tlcourse.course import course_root
-    from tlcourse.release import release_all
+    from tlcourse.release import release_all, write_nbgrader_course
 
     try:
+        if nbgrader is not None:
+            names = write_nbgrader_course(course_root(), nbgrader)
+            err.print(f"wrote {', '.join(names)}; in {nbgrader}, run: nbgrader generate_assignment {names[0]} --create")
+            return
         differing = release_all(course_root(), write=not check)
+    except FileExistsError as error:
+        _stop(str(error), 2)
     except (ImportError, FileNotFoundError) as error:
         _stop(str(error), 1)
     for path in differing:
         err.print(f"{path.name} {'differs from its master, or has none' if check else 'written, or has no master'}")
     if check and differing:
         _stop("exercises/ is out of date; run: tlcourse release", 1)
+
+
+@app.command(name="check")
+def check_notebook(
+    notebook: Annotated[Path, typer.Argument(help="Your copy of an exercise notebook.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
+):
+    """Run your exercise notebook and print the verdicts of its checks."""
+    from tlcourse.execution import check_verdicts
+
+    try:
+        verdicts = check_verdicts(notebook)
+    except (OSError, ValueError) as error:
+        _stop(f"{notebook}: {error}", 2)
+    except RuntimeError as error:
+        _stop(str(error), 1)
+    if as_json:
+        print(json.dumps(verdicts, indent=2))
+    else:
+        for verdict in verdicts:
+            style = "green" if verdict["passed"] else "red"
+            out.print(verdict["text"], style=style, markup=False, highlight=False, soft_wrap=True)
+    if not verdicts:
+        _stop(f"{notebook} has no check cells; give a notebook from exercises/", 2)
+    raise typer.Exit(int(not all(verdict["passed"] for verdict in verdicts)))
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="Folder with a folder per student.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for results.jsonl, grades.csv and the pages.")],
+    jobs: Annotated[int, typer.Option(help="Notebooks at a time; as many as you have cores.", min=1)] = 1,
+    resume: Annotated[bool, typer.Option(help="Keep what is graded already, of the same files and seed.")] = False,
+    student: Annotated[list[str] | None, typer.Option(help="Grade this student again; may be repeated.")] = None,
+    exercise: Annotated[list[str] | None, typer.Option(help="Grade this exercise again; may be repeated.")] = None,
+    seed_file: Annotated[Path | None, typer.Option(help="Secret that inputs are drawn from; made if absent.")] = None,
+    checks: Annotated[Path | None, typer.Option(help="Folder with exercises of your own.")] = None,
+    isolation: Annotated[str, typer.Option(help="strong, or weak: only for code that you trust.")] = "strong",
+    due: Annotated[str | None, typer.Option(help="When submissions are due, such as 2026-12-01T23:59.")] = None,
+    late_per_day: Annotated[float, typer.Option(help="Share of the points that a started day costs.")] = 0.0,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON lines.")] = False,
+):
+    """Grade submissions: marks, a page per student, and an overview of the class."""
+    if isolation not in ("strong", "weak"):
+        _stop(f"--isolation={isolation}: want strong or weak", 2)
+    if checks is not None:
+        if not checks.is_dir():
+            _stop(f"--checks: {checks} is no folder", 2)
+        os.environ["TLCOURSE_CHECKS"] = str(checks.resolve())
+    from tlcourse.grading import batch, reports, results
+    from tlcourse.grading import submissions as handed_in
+    from tlcourse.grading.sandbox import IsolationError
+
+    try:
+        policy = results.Policy(due, late_per_day) if due is not None else None
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for name in handed_in.strangers(submissions) if submissions.is_dir() else []:
+            err.print(f"not graded: {name} lies beside the students' folders, not in one", markup=False)
+        with _progress(as_json, rate=True) as progress:
+            task = progress.add_task("grading", total=None)
+            rows = batch.grade_folder(
+                submissions,
+                out_dir,
+                secret=batch.read_secret(out_dir, seed_file),
+                isolation=isolation,
+                jobs=jobs,
+                dask=dask,
+                resume=resume,
+                students=student,
+                exercises=exercise,
+                policy=policy,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+    except KeyboardInterrupt:
+        _stop(f"interrupted; {out_dir} holds what was graded, and --resume goes on from there", 1)
+    except IsolationError as error:
+        _stop(str(error), 1)
+    except (ValueError, OSError, ImportError) as error:
+        _stop(str(error), 2)
+    if as_json:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+    else:
+        err.print(reports.summary(rows), markup=False)
+        err.print(f"Open {out_dir / 'index.html'}", markup=False)
+    raise typer.Exit(int(any("the grader failed" in row["message"] for row in rows)))
+
+
+@app.command()
+def override(
+    out_dir: Annotated[Path, typer.Argument(help="Folder of results, as given to grade --out.")],
+    student: Annotated[str, typer.Argument(help="Whose mark.")],
+    exercise: Annotated[str, typer.Argument(help="For what, such as 01.2.")],
+    points: Annotated[float, typer.Argument(help="The mark.")],
+    reason: Annotated[str, typer.Option(help="Why; the student reads it too.")],
+):
+    """Put your mark in place of the grader's; it survives --resume."""
+    from tlcourse.grading import results
+
+    try:
+        results.add_override(out_dir, student, exercise, points, reason)
+    except (ValueError, OSError) as error:
+        _stop(str(error), 2)
+    err.print(f"{student}, {exercise}: {points:g} points", markup=False)
+
+
+@app.command()
+def export(
+    out_dir: Annotated[Path, typer.Argument(help="Folder of results, as given to grade --out.")],
+    target: Annotated[Path, typer.Argument(help="CSV file to write, or with --gradescope the folder.")],
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=FIELD; FIELD is student, total, max, percent, 01.2 … or '\"text\"'.")
+    ] = None,
+    roster: Annotated[Path | None, typer.Option(help="CSV file of the other system, to be filled in.")] = None,
+    match: Annotated[str | None, typer.Option(help="Its column with the names of the students' folders.")] = None,
+    gradescope: Annotated[bool, typer.Option(help="Write one results.json per student.")] = False,
+):
+    """Write results as Moodle, Canvas, nbgrader or Gradescope read them; docs/grading.md has the recipes."""
+    from tlcourse.grading import exports, results
+
+    try:
+        rows = results.read_final(out_dir)
+        if gradescope:
+            paths = exports.write_gradescope(rows, target)
+            err.print(f"{len(paths)} files written to {target}", markup=False)
+            return
+        pairs = [text.rpartition("=")[::2] for text in column or ["student=student", "total=total"]]
+        absent = exports.write_columns(rows, target, dict(pairs), roster, match)
+    except (ValueError, OSError) as error:
+        _stop(str(error), 2)
+    for name in absent:
+        err.print(f"not in {roster}: {name}", markup=False)
 
 
 def _selected(lessons):
@@ -242,10 +384,23 @@ def _write_executed(notebook, name, folder):
     (folder / name).with_suffix(".html").write_text(page, encoding="utf-8")
 
 
-def _progress(quiet):
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _progress(quiet, rate=False):
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    class Rate(TextColumn):
+        def render(self, task):
+            return f"{task.speed:.1f}/s" if task.speed else ""
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    if rate:
+        columns += (Rate(""), TextColumn("left"), TimeRemainingColumn())
     return Progress(*columns, console=err, disable=quiet)
 
 

@@ -1,5 +1,6 @@
 """Where the notebooks are, and how a learner gets copies of them."""
 
+import os
 from pathlib import Path
 
 import tlcourse
@@ -30,6 +31,12 @@ def select_lessons(chosen):
             raise ValueError(f"lesson {word!r}: there is none; there are {', '.join(path.stem for path in lessons)}")
         selected += found
     return selected
+
+
+def exercise_notebooks():
+    """Paths of the released exercise notebooks: the course's, then those in the folder that TLCOURSE_CHECKS names."""
+    own = sorted(Path(folder).glob("*.ipynb")) if (folder := os.environ.get("TLCOURSE_CHECKS")) else []
+    return sorted((course_root() / "exercises").glob("[0-9][0-9]_*.ipynb")) + own
 
 
 def copy_course(folder):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,58 @@ def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
             raise RuntimeError("no kernel to run notebooks with; install one: pip install 'tlcourse[lab]'") from failure
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
     return Execution(Path(path).stem, seed, seconds, peak, [json.loads(line) for line in lines], error), notebook
+
+
+def check_verdicts(path, timeout=300):
+    """Execute an exercise notebook and collect what its checks say, as a learner would read it.
+
+    Args:
+        path: the notebook; the file is not changed. A cell that raises does not stop the others.
+        timeout: seconds that one cell may take.
+
+    Returns:
+        list of dicts, one per check cell: "exercise", "passed", "text".
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no notebook.
+        RuntimeError: there is no kernel, or it died.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (UnicodeDecodeError, nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError) as error:
+        raise ValueError(f"no notebook ({type(error).__name__})") from error
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name="python3",
+            allow_errors=True,
+            resources={"metadata": {"path": folder}},
+        )
+        try:
+            client.execute(env=os.environ | {"TLCOURSE_STRICT": "0"}, stderr=subprocess.DEVNULL)
+        except NoSuchKernel as failure:
+            raise RuntimeError("no kernel to run notebooks with; install one: pip install 'tlcourse[lab]'") from failure
+        except (CellTimeoutError, DeadKernelError) as failure:
+            raise RuntimeError(f"{path} did not run to its end: {failure}") from failure
+    verdicts = []
+    for cell in notebook.cells:
+        match = re.match(r'check\("([^"]+)"', cell.source)
+        if cell.cell_type == "code" and match:
+            texts = [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+            text = next((text for text in texts if text[:10] in ("✓ Exercise", "✗ Exercise")), None)
+            raised = next(
+                (f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"), ""
+            )
+            verdicts.append(
+                {
+                    "exercise": match[1],
+                    "passed": text is not None and text.startswith("✓"),
+                    "text": text or f"✗ Exercise {match[1]}: the check did not run ({raised})",
+                }
+            )
+    return verdicts
 
 
 def summarise_claims(executions):

@@ -1,0 +1,338 @@
+"""The judge: draws inputs from the secret, has a child answer, and makes one row per exercise. It runs no student's code."""
+
+import hashlib
+import os
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import tlcourse
+from tlcourse import checks
+from tlcourse.course import exercise_notebooks
+from tlcourse.grading.notebook import releases
+from tlcourse.grading.sandbox import ChildEnded, Raised, Sandbox
+
+READ_SECONDS, CELL_SECONDS, CELLS_SECONDS = 30, 10, 60
+
+
+def draw_cases(exercise, secret):
+    """The cases of an exercise for one cohort.
+
+    Args:
+        exercise: the Exercise.
+        secret: bytes; the same secret gives the same cases.
+
+    Returns:
+        (cases, seed of the answer's own random numbers). Neither tells anything of the other, nor of another exercise.
+    """
+
+    def number(purpose):
+        return int.from_bytes(hashlib.sha256(secret + f"|{exercise.id}|{purpose}".encode()).digest()[:8])
+
+    return exercise.cases(np.random.default_rng(number("cases"))), number("answer") >> 1
+
+
+def versions():
+    """What a mark depends on beside the submission and the secret: versions, and a hash of all exercises and checks."""
+    digest = hashlib.sha256()
+    folders = [Path(checks.__file__).parent, *map(Path, filter(None, [os.environ.get("TLCOURSE_CHECKS")]))]
+    for path in sorted(path for folder in folders for path in folder.glob("*.py")) + exercise_notebooks():
+        digest.update(path.read_bytes())
+    packages = {name: version(name) for name in ("torch", "numpy")}
+    return {"tlcourse": tlcourse.__version__, "exercises": digest.hexdigest()[:12], **packages}
+
+
+def fingerprint(secret):
+    """What names a secret without telling it."""
+    return hashlib.sha256(b"name|" + secret).hexdigest()[:12]
+
+
+class Judge:
+    """Grades notebooks one after another in one sandbox.
+
+    Args:
+        secret: bytes that all hidden inputs are drawn from.
+        isolation: "strong" or "weak", see Sandbox.
+
+    Raises:
+        IsolationError: the sandbox cannot be had.
+        ValueError: a released notebook checks an exercise that does not exist.
+    """
+
+    def __init__(self, secret, isolation="strong"):
+        self.seed = fingerprint(secret)
+        self.releases = releases()
+        self._secret = secret
+        self._versions = versions()
+        self._exercises = {exercise.id: exercise for exercise in checks.list_exercises()}
+        for release in self.releases.values():
+            if unknown := release.exercises.keys() - self._exercises.keys():
+                raise ValueError(f"{release.path} checks {sorted(unknown)}, which no module of exercises defines")
+        self._cases = {}
+        self._sandbox = Sandbox(isolation)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self._sandbox.close()
+
+    def grade(self, content, release_name=None, only=None):
+        """Grade one notebook.
+
+        Args:
+            content: the bytes of the file.
+            release_name: the released notebook that its file name says it answers, or None; what its cells say goes
+                before that.
+            only: ids of the exercises to grade; None grades all.
+
+        Returns:
+            list of dicts, one per exercise: notebook, exercise, points, max_points, status, message, hint (what a
+            student may read of the message), version, seed, sha256, isolation, seconds, versions. One row without an
+            exercise if the file answers no released notebook.
+        """
+        answer = _Answer(self._sandbox)
+        try:
+            try:
+                cells = answer.read(content)
+            except (ChildEnded, Raised) as error:
+                return self.unreadable(release_name, str(error).removeprefix("ValueError: "), only, content)
+            release = self._match(cells, release_name)
+            if release is None:
+                return self.unreadable(
+                    None, "the cells are those of no exercise notebook of this course", only, content
+                )
+            answer.prepare(release, cells)
+            return [
+                self._grade_exercise(answer, release, id, cells) | self._common(content)
+                for id in release.exercises
+                if only is None or id in only
+            ]
+        finally:
+            answer.end()
+
+    def unreadable(self, release_name, problem, only=None, content=b""):
+        """The rows of a file that no answers can be had of: one per exercise of the notebook that it is named after."""
+        release = self.releases.get(release_name)
+        exercises = {id: self._exercises[id].points for id in release.exercises} if release else {"": 0}
+        name = release.name if release else ""
+        return [
+            _row(name, id, 0, points, "error", problem, problem, "unknown", 0.0) | self._common(content)
+            for id, points in exercises.items()
+            if only is None or id in only or not id
+        ]
+
+    def _common(self, content):
+        return {
+            "seed": self.seed,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "isolation": self._sandbox.isolation,
+            "versions": self._versions,
+        }
+
+    def _match(self, cells, release_name):
+        """The released notebook whose answer cells a notebook has most of; else the one that its file name says."""
+        ids = {cell["grade_id"] for cell in cells}
+        overlap = {name: len(ids & release.answer_ids) for name, release in self.releases.items()}
+        best = max(overlap, key=overlap.get, default=None)
+        if best is not None and overlap[best] > 0:
+            return self.releases[best]
+        return self.releases.get(release_name)
+
+    def _grade_exercise(self, answer, release, id, cells):
+        exercise = self._exercises[id]
+        check_id, answer_ids, released = release.exercises[id]
+        found = [cell["version"] for cell in cells if cell["grade_id"] == check_id and cell["version"]]
+        edition = "unknown" if not found else "released" if found[-1] == released else "other"
+        started = time.perf_counter()
+        if id not in self._cases:
+            self._cases[id] = draw_cases(exercise, self._secret)
+        verdict, hint = self._judge(exercise, answer, answer_ids, *self._cases[id])
+        seconds = time.perf_counter() - started
+        notes = answer.notes(answer_ids)
+        if edition == "other":
+            notes.append("This notebook was made from another version of the exercise.")
+        message, hint = (" ".join([text, *notes]) for text in (verdict.message, hint))
+        points = exercise.points
+        return _row(release.name, id, verdict.points, points, verdict.status, message, hint, edition, seconds)
+
+    def _judge(self, exercise, answer, answer_ids, cases, seed):
+        """The Verdict, and what of its message the student may read: not what the code itself said of hidden inputs."""
+        hints = {}
+
+        def failed(status, message, hint=None):
+            hints[message] = hint or message
+            return checks.NoAnswer(status, message)
+
+        try:
+            answer.run(exercise.entry_point, answer_ids)
+        except _Missing as absence:
+            return checks.Verdict(0, absence.message, absence.status), absence.message
+        deadline = time.monotonic() + exercise.time_limit
+
+        def ask(inputs):
+            name = exercise.entry_point
+            if answer.over:
+                raise failed("timeout", f"{name} had no time left for the other cases.")
+            try:
+                return answer.ask(max(0.1, deadline - time.monotonic()), "call", exercise.id, seed, inputs)
+            except Raised as error:
+                if error.type_name == "NotImplementedError":
+                    raise failed("missing", f"{name} is not written yet.") from None
+                where = f" ({error.line})" if error.line else ""
+                raise failed(
+                    "error", f"{name} raised {error}{where}.", f"{name} raised {error.type_name}{where}."
+                ) from None
+            except ChildEnded as end:
+                limit = f"{name} took over {exercise.time_limit:g} s."
+                raise failed(end.status, limit if end.status == "timeout" else f"{name}: {end.message}.") from None
+
+        def verify(case, observation):
+            try:
+                return exercise.verify(case, observation)
+            except Exception as error:  # a form of answer that the check does not know: no reason to stop the class
+                said = f"{type(error).__name__}: {error}"
+                hint = f"{exercise.entry_point} returned something of a form that this exercise does not know."
+                raise failed("error", f"{hint} Have a look at it: the check raised {said}", hint) from error
+
+        verdict = checks.judge(replace(exercise, verify=verify), cases, ask)
+        return verdict, hints.get(verdict.message, verdict.message)
+
+
+class _Missing(Exception):
+    """There is no function to call: the status and the message."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class _Answer:
+    """One notebook in a child, and in another one after each that dies, without the cell or call that killed it."""
+
+    def __init__(self, sandbox):
+        self._sandbox = sandbox
+        self._child = None
+        self._program = []  # (name, source) of the cells to run, in order
+        self._faults = {}  # name of a cell → (status, message)
+        self._seconds = CELLS_SECONDS
+        self._copies = {}
+        self._ids = set()
+        self.over = False  # the current exercise killed its child
+
+    def read(self, content):
+        self._child = self._sandbox.child()
+        return self._request(READ_SECONDS, "read", np.frombuffer(content, dtype=np.uint8))
+
+    def prepare(self, release, cells):
+        """Choose what runs: the release's own cells but for checks and answers, then all that the student wrote."""
+        own = [cell for cell in release.cells if cell["kind"] == "code" and cell["grade_id"] not in release.answer_ids]
+        checks_ = {check for check, _, _ in release.exercises.values()}
+        locked = {cell["grade_id"] for cell in own if cell["locked"]}
+        sources = {cell["source"] for cell in own}
+        self._program = [(cell["grade_id"], cell["source"]) for cell in own if cell["grade_id"] not in checks_]
+        for cell in cells:
+            if cell["kind"] == "code" and cell["grade_id"] not in locked and cell["source"] not in sources:
+                count = self._copies[cell["grade_id"]] = self._copies.get(cell["grade_id"], 0) + 1
+                name = (cell["grade_id"] or "without id") + (f" #{count}" if count > 1 else "")
+                self._program.append((name, cell["source"]))
+                self._ids.add(cell["grade_id"])
+        self._fresh = self._child is not None
+
+    def run(self, entry_point, answer_ids):
+        """Have a child in which all cells ran.
+
+        Raises:
+            _Missing: it has no function of that name, with the reason.
+        """
+        self.over = False
+        while self._child is None or self._fresh:
+            self._run_cells()
+        if self.ask(CELL_SECONDS, "has", entry_point):
+            return
+        for id in answer_ids:
+            names = [name for name in self._faults if name.split(" #")[0] == id]
+            if names:
+                status, message = self._faults[names[-1]]
+                raise _Missing(status, f"The cell {names[-1]} {message}.")
+        if not self._ids & set(answer_ids):
+            raise _Missing("missing", f"The cell for {entry_point} is not in the notebook, nor is the function.")
+        raise _Missing("error", f"The notebook has the cell, but it defines no function named {entry_point}.")
+
+    def ask(self, seconds, request, *arguments):
+        try:
+            return self._request(seconds, request, *arguments)
+        except ChildEnded:
+            self.over = True
+            raise
+
+    def notes(self, answer_ids):
+        """What else the reader of a row is to know."""
+        said = [
+            f"The cell {id} is there {self._copies[id]} times; the last one counts."
+            for id in answer_ids
+            if self._copies.get(id, 0) > 1
+        ]
+        killers = [
+            (name, message) for name, (status, message) in self._faults.items() if status in ("timeout", "crash")
+        ]
+        return said + [
+            f"Without the cell {name}, which {message}."
+            for name, message in killers
+            if name.split(" #")[0] not in answer_ids
+        ]
+
+    def end(self):
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _run_cells(self):
+        """Run the cells in a new child. A cell that kills it is left out from then on."""
+        self._fresh = False
+        if self._child is None:
+            self._child = self._sandbox.child()
+        for name, source in self._program:
+            if self._faults.get(name, ("",))[0] in ("timeout", "crash"):
+                continue
+            started = time.monotonic()
+            try:
+                self._request(max(0.1, min(CELL_SECONDS, self._seconds)), "run", name, source)
+            except Raised as error:
+                self._faults[name] = ("error", f"raised {error}" + (f" ({error.line})" if error.line else ""))
+            except ChildEnded as end:
+                self._faults[name] = (
+                    end.status,
+                    f"did not end: {end.message}" if end.status == "timeout" else f"ended its process: {end.message}",
+                )
+                return
+            finally:
+                self._seconds -= time.monotonic() - started
+
+    def _request(self, seconds, request, *arguments):
+        try:
+            return self._child.ask(seconds, request, *arguments)
+        except ChildEnded:
+            self._child = None
+            raise
+
+
+def _row(notebook, exercise, points, max_points, status, message, hint, edition, seconds):
+    return {
+        "notebook": notebook,
+        "exercise": exercise,
+        "points": points,
+        "max_points": max_points,
+        "status": status,
+        "message": message,
+        "hint": hint,
+        "version": edition,
+        "seconds": round(seconds, 4),
+    }

@@ -1,0 +1,300 @@
+"""The outer wall: a fork server inside bubblewrap, and the children it forks, seen from the judge's side."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import tlcourse
+from tlcourse.grading import wire
+
+START_SECONDS = 120  # importing torch from a cold disk
+_END_SECONDS = 20
+PACKAGE = Path(tlcourse.__file__).parent
+
+
+class IsolationError(RuntimeError):
+    """The wall cannot be built here, or has a hole."""
+
+
+class ChildEnded(Exception):
+    """A child gave no answer: status "timeout" or "crash", and the message."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Raised(Exception):
+    """A student's code raised in the child: the name of the exception's type, its message, and the line."""
+
+    def __init__(self, type_name, message, line):
+        super().__init__(f"{type_name}: {message}" if message else type_name)
+        self.type_name = type_name
+        self.line = line
+
+
+class Sandbox:
+    """A fork server and the wall around it.
+
+    Args:
+        isolation: "strong" (bubblewrap) or "weak" (resource limits and, on Linux, the system-call filter only: the code
+            can read what the person who grades can read).
+
+    Attributes:
+        isolation: as given, and since the start also as probed.
+
+    Raises:
+        IsolationError: the wall cannot be built, with what to do; or a probe got through it.
+    """
+
+    def __init__(self, isolation="strong"):
+        if not hasattr(os, "fork"):
+            raise IsolationError("grading forks, which this system cannot do; use the container in docs/grading.md")
+        self.isolation = isolation
+        self._process = self._control = None
+        self._closed = False
+        self._folder = tempfile.mkdtemp(prefix="tlcourse-grade-") if isolation == "weak" else None
+        try:
+            self._start()
+            self._probe()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """End the fork server and all that it forked, for good."""
+        self._closed = True
+        self._stop()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def child(self):
+        """Fork a child that has run nothing yet; end() it before the next."""
+        if self._process is None:
+            self._start()
+        near, far = wire.pair()
+        try:
+            self._command(b"f", [far.fileno()])
+        except IsolationError:
+            near.close()
+            raise
+        finally:
+            far.close()
+        return Child(self, near)
+
+    def end_child(self):
+        """Kill the child and all that it left; return what it used. A server that is not clean afterwards is replaced."""
+        try:
+            used = self._command(b"e")
+        except IsolationError:
+            used = {"status": None, "cpu_seconds": 0.0, "peak_kib": 0, "clean": False}
+        if not used["clean"]:
+            self._stop()  # the next child() starts another
+        return used
+
+    def _start(self):
+        if self._closed:
+            raise IsolationError("this sandbox is closed")
+        near, far = wire.pair()
+        home = "/tmp" if self.isolation == "strong" else self._folder
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": os.pathsep.join(map(str, [PACKAGE.parent, *_libraries()])),
+            "LANG": "C.UTF-8",
+            "HOME": home,
+            "TMPDIR": home,
+            "USER": "student",
+            "MPLCONFIGDIR": home,
+            "MPLBACKEND": "agg",
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "JOBLIB_MULTIPROCESSING": "0",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+        }
+        checks = os.environ.get("TLCOURSE_CHECKS")
+        if checks:
+            environment["TLCOURSE_CHECKS"] = str(Path(checks).resolve())
+        if processor := os.environ.get("OPENBLAS_CORETYPE"):
+            environment["OPENBLAS_CORETYPE"] = processor
+        server = [sys.executable, "-s", "-P", "-m", "tlcourse.grading.zygote", str(far.fileno()), home]
+        wall = _bubblewrap(environment) if self.isolation == "strong" else []
+        with tempfile.TemporaryFile() as log:
+            self._process = subprocess.Popen(
+                [*wall, *server],
+                env=environment,
+                pass_fds=[far.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
+            far.close()
+            self._control = near
+            try:
+                ready = self._answer(START_SECONDS)
+            except OSError as error:
+                self._stop()
+                log.seek(0)
+                reason = log.read().decode(errors="replace") or str(error)
+                raise IsolationError(_explain(self.isolation, reason)) from None
+        if self.isolation == "strong" and not ready["alone"]:
+            self._stop()
+            raise IsolationError("bubblewrap made no process namespace of its own; update it to 0.5 or newer")
+
+    def _stop(self):
+        if self._process is not None:
+            self._control.close()  # the server ends at this, and with it its namespace
+            try:
+                self._process.wait(2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = self._control = None
+
+    def _command(self, command, descriptors=()):
+        try:
+            socket.send_fds(self._control, [command], descriptors)
+            return self._answer(_END_SECONDS)
+        except OSError as error:
+            self._stop()
+            raise IsolationError(f"the fork server is gone ({error})") from error
+
+    def _answer(self, seconds):
+        """One line of JSON from the server, which is trusted: no student's code can write to its socket."""
+        self._control.settimeout(seconds)
+        line = b""
+        while not line.endswith(b"\n"):
+            part = self._control.recv(4096)
+            if not part:
+                raise OSError("it ended")
+            line += part
+        return json.loads(line)
+
+    def _probe(self):
+        """Try the wall from inside, as a student's code would, and believe only what that shows."""
+        with tempfile.NamedTemporaryFile(prefix="tlcourse-secret-") as secret:
+            child = self.child()
+            try:
+                found = child.ask(20, "probe", secret.name, os.getpid(), str(PACKAGE))
+                holes = [name for name, is_open in found.items() if is_open]
+            except (ChildEnded, Raised) as error:
+                raise IsolationError(f"a child cannot be sealed on this system: {error}") from error
+            finally:
+                child.end()
+        if self.isolation == "strong" and holes:
+            raise IsolationError(f"the sandbox has a hole: a child {' and '.join(holes)}")
+
+
+class Child:
+    """One forked child of a Sandbox."""
+
+    def __init__(self, sandbox, channel):
+        self._sandbox = sandbox
+        self._channel = channel
+
+    def ask(self, seconds, request, *arguments):
+        """Send a request and wait for its answer.
+
+        Args:
+            seconds: how long it may take.
+            request, arguments: a handler of child.serve() and its plain arguments.
+
+        Returns:
+            the answer, plain data.
+
+        Raises:
+            Raised: the child ran it and got an exception.
+            ChildEnded: no answer in time, the child died, or what came was none. The child is ended then.
+        """
+        nonce = secrets.token_hex(8)  # an answer written before its question was asked does not fit
+        deadline = time.monotonic() + seconds
+        self._channel.settimeout(seconds)
+        try:
+            wire.send(self._channel, wire.encode((nonce, request, *arguments)))
+            reply = wire.receive(self._channel, deadline - time.monotonic())
+            if type(reply) is not tuple or len(reply) < 3 or reply[0] != nonce or reply[1] not in ("ok", "raised"):
+                raise wire.WireError("an answer to something that was not asked")
+        except TimeoutError:
+            self.end()
+            raise ChildEnded("timeout", f"no answer within {seconds:g} s") from None
+        except wire.WireClosed:
+            raise ChildEnded("crash", _obituary(self.end()["status"])) from None
+        except wire.WireError as error:
+            self.end()
+            raise ChildEnded("crash", f"it wrote to the grader's channel what is no answer ({error})") from None
+        if reply[1] == "raised":
+            type_name, message, line = (str(part)[:500] for part in (*reply[2:], "", "")[:3])
+            raise Raised(type_name, message, line)
+        return reply[2]
+
+    def end(self):
+        """Kill it. Returns a dict: exit "status" or None, "cpu_seconds", "peak_kib", "clean"."""
+        self._channel.close()
+        return self._sandbox.end_child()
+
+
+def _libraries():
+    """Folders of installed packages on the path of this process."""
+    return [Path(folder) for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
+
+
+def _bubblewrap(environment):
+    program = shutil.which("bwrap")
+    if program is None:
+        raise IsolationError(_explain("strong", "bubblewrap is not installed"))
+    shown = {Path(sys.base_prefix), Path(sys.prefix), PACKAGE, *_libraries()}
+    if checks := environment.get("TLCOURSE_CHECKS"):
+        shown.add(Path(checks))
+    command = [program, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--as-pid-1"]
+    command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--hostname", "sandbox"]
+    command += ["--ro-bind", "/usr", "/usr"]
+    for name in ("/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"):
+        if os.path.islink(name):
+            command += ["--symlink", os.readlink(name), name]
+        else:
+            command += ["--ro-bind-try", name, name]
+    for folder in sorted(folder for folder in shown if folder.is_dir()):
+        if not folder.is_relative_to("/usr"):
+            command += ["--ro-bind", str(folder), str(folder)]
+    command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    command += ["--size", str(64 << 20), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/"]
+    return command
+
+
+def _explain(isolation, reason):
+    if isolation == "weak":
+        return f"the fork server did not start: {reason.strip()[-2000:]}"
+    return (
+        f"strong isolation is not available here: {reason.strip()[-1000:]}. Submissions are programs of strangers, and "
+        "this machine would let them read your files. On Debian or Ubuntu: apt install bubblewrap. On macOS, Windows, or "
+        "in a container that may not make namespaces: use the container in docs/grading.md. Only for code that you "
+        "trust: --isolation=weak"
+    )
+
+
+def _obituary(status):
+    if status is None:
+        return "the process ended without a trace"
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        reasons = {9: "killed, most likely for memory", 11: "a fault in memory", 24: "too much CPU time"}
+        return f"the process died of {signal.Signals(number).name} ({reasons.get(number, 'a fatal signal')})"
+    return "the process ended itself"

@@ -1,0 +1,111 @@
+"""Find what students handed in, and read it without following where a file name or a link would lead."""
+
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+MAX_BYTES = 100 << 20
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One notebook that one student handed in.
+
+    Attributes:
+        student: the name of the student's folder, as text that can be written anywhere.
+        file: where it lies below the folder of submissions, as such text.
+        path: where it lies.
+        release_name: the released notebook that its file name names, or None.
+        submitted: when, in seconds since 1970: from nbgrader's timestamp.txt beside it, else the file's own time.
+    """
+
+    student: str
+    file: str
+    path: Path
+    release_name: str | None
+    submitted: float
+
+    def read(self):
+        """The content.
+
+        Raises:
+            ValueError: it is no plain file of at most 100 MiB.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise ValueError(f"the file cannot be read ({error.strerror}); links are not followed") from None
+        with os.fdopen(descriptor, "rb") as file:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
+                raise ValueError("the file is no plain file")
+            if state.st_size > MAX_BYTES:
+                raise ValueError(
+                    f"the file has {state.st_size >> 20} MiB, over the {MAX_BYTES >> 20} MiB that are read"
+                )
+            return file.read()
+
+
+def find_submissions(folder, release_names):
+    """Look through SUBMISSIONS/<student>/<notebook>.ipynb and <student>/<assignment>/<notebook>.ipynb.
+
+    Args:
+        folder: SUBMISSIONS.
+        release_names: names of the released notebooks.
+
+    Returns:
+        (list of all students, list of Submissions), both sorted; students without a notebook are in the first only.
+
+    Raises:
+        NotADirectoryError: folder is none.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"submissions: {folder} is no folder; give the one that holds a folder per student")
+    students, found = [], []
+    for home in sorted(folder.iterdir()):
+        if home.name.startswith(".") or home.is_symlink() or not home.is_dir():
+            continue
+        students.append(as_text(home.name))
+        inner = [path for path in sorted(home.iterdir()) if path.is_dir() and not path.is_symlink()]
+        for place in [home, *inner]:
+            for path in sorted(place.iterdir()):
+                if path.suffix.lower() == ".ipynb" and (path.is_symlink() or not path.is_dir()):
+                    file = as_text(str(path.relative_to(folder)))
+                    found.append(Submission(students[-1], file, path, _named(path, release_names), _submitted(path)))
+    return students, found
+
+
+def strangers(folder):
+    """Names of what lies directly in the folder of submissions and is no student's folder."""
+    return [
+        as_text(path.name)
+        for path in sorted(Path(folder).iterdir())
+        if not path.name.startswith(".") and (path.is_symlink() or not path.is_dir())
+    ]
+
+
+def as_text(name):
+    """A file name as text that every file and terminal takes: bytes that are no UTF-8, and control characters, escaped."""
+    text = os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _named(path, release_names):
+    for place in (path.stem, path.parent.name):
+        for name in sorted(release_names, key=len, reverse=True):
+            if name in place:
+                return name
+    return None
+
+
+def _submitted(path):
+    try:
+        day, clock, *zone = (path.parent / "timestamp.txt").read_text(encoding="utf-8")[:200].split()
+        moment = datetime.fromisoformat(f"{day} {clock}")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone[0]) if zone else UTC)).timestamp()
+    except (OSError, ValueError, KeyError):  # KeyError: no such time zone
+        return os.lstat(path).st_mtime

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -16,6 +17,9 @@ from tlcourse.grading.notebook import releases
 from tlcourse.grading.sandbox import ChildEnded, Raised, Sandbox
 
 READ_SECONDS, CELL_SECONDS, CELLS_SECONDS = 30, 10, 60
+
+# Checks seed torch's one generator; two judges in two threads would draw from each other's numbers.
+_TORCH = threading.Lock()
 
 
 def draw_cases(exercise, secret):
@@ -152,7 +156,8 @@ class Judge:
         edition = "unknown" if not found else "released" if found[-1] == released else "other"
         started = time.perf_counter()
         if id not in self._cases:
-            self._cases[id] = draw_cases(exercise, self._secret)
+            with _TORCH:
+                self._cases[id] = draw_cases(exercise, self._secret)
         verdict, hint = self._judge(exercise, answer, answer_ids, *self._cases[id])
         seconds = time.perf_counter() - started
         notes = answer.notes(answer_ids)
@@ -181,7 +186,7 @@ class Judge:
             if answer.over:
                 raise failed("timeout", f"{name} had no time left for the other cases.")
             try:
-                return answer.ask(max(0.1, deadline - time.monotonic()), "call", exercise.id, seed, inputs)
+                return answer.call(max(0.1, deadline - time.monotonic()), exercise.id, seed, inputs)
             except Raised as error:
                 if error.type_name == "NotImplementedError":
                     raise failed("missing", f"{name} is not written yet.") from None
@@ -195,7 +200,8 @@ class Judge:
 
         def verify(case, observation):
             try:
-                return exercise.verify(case, observation)
+                with _TORCH:
+                    return exercise.verify(case, observation)
             except Exception as error:  # a form of answer that the check does not know: no reason to stop the class
                 said = f"{type(error).__name__}: {error}"
                 hint = f"{exercise.entry_point} returned something of a form that this exercise does not know."
@@ -253,10 +259,19 @@ class _Answer:
             _Missing: it has no function of that name, with the reason.
         """
         self.over = False
-        while self._child is None or self._fresh:
-            self._run_cells()
-        if self.ask(CELL_SECONDS, "has", entry_point):
-            return
+        for _ in range(
+            3
+        ):  # what an earlier answer left behind may break the channel; that costs it a child, not this one
+            while self._child is None or self._fresh:
+                self._run_cells()
+            try:
+                if self._request(CELL_SECONDS, "has", entry_point):
+                    return
+                break
+            except ChildEnded as end:
+                broken = end
+        else:
+            raise _Missing(broken.status, f"The notebook's process does not last: {broken.message}.")
         for id in answer_ids:
             names = [name for name in self._faults if name.split(" #")[0] == id]
             if names:
@@ -266,9 +281,10 @@ class _Answer:
             raise _Missing("missing", f"The cell for {entry_point} is not in the notebook, nor is the function.")
         raise _Missing("error", f"The notebook has the cell, but it defines no function named {entry_point}.")
 
-    def ask(self, seconds, request, *arguments):
+    def call(self, seconds, *arguments):
+        """Call the answer; see Child.ask()."""
         try:
-            return self._request(seconds, request, *arguments)
+            return self._request(seconds, "call", *arguments)
         except ChildEnded:
             self.over = True
             raise

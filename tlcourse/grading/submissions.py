@@ -8,6 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 MAX_BYTES = 100 << 20
+_NOT_HANDED_IN = (".ipynb_checkpoints", ".git", "__MACOSX")  # folders that programs leave beside what people made
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ def find_submissions(folder, release_names):
         raise NotADirectoryError(f"submissions: {folder} is no folder; give the one that holds a folder per student")
     students, found = [], []
     for home in sorted(folder.iterdir()):
-        if home.name.startswith(".") or home.is_symlink() or not home.is_dir():
+        if not _is_folder(home):
             continue
         students.append(as_text(home.name))
-        inner = [path for path in sorted(home.iterdir()) if path.is_dir() and not path.is_symlink()]
+        inner = [path for path in sorted(home.iterdir()) if _is_folder(path)]
         for place in [home, *inner]:
             for path in sorted(place.iterdir()):
                 if path.suffix.lower() == ".ipynb" and (path.is_symlink() or not path.is_dir()):
@@ -84,7 +85,7 @@ def strangers(folder):
     return [
         as_text(path.name)
         for path in sorted(Path(folder).iterdir())
-        if not path.name.startswith(".") and (path.is_symlink() or not path.is_dir())
+        if not _is_folder(path) and path.name not in (*_NOT_HANDED_IN, ".DS_Store")
     ]
 
 
@@ -92,6 +93,10 @@ def as_text(name):
     """A file name as text that every file and terminal takes: bytes that are no UTF-8, and control characters, escaped."""
     text = os.fsencode(name).decode("utf-8", errors="backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_folder(path):
+    return path.is_dir() and not path.is_symlink() and path.name not in _NOT_HANDED_IN
 
 
 def _named(path, release_names):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import tlcourse
 from tlcourse import checks, models, training
@@ -332,7 +333,17 @@ def answers_in(folder):
 @pytest.mark.parametrize("exercise", list_exercises(), ids=lambda e: e.id)
 def test_every_stub_earns_nothing_and_every_solution_everything(exercise):
     assert run(exercise, answers_in("exercises")[exercise.entry_point], 0).points == 0
-    assert run(exercise, answers_in("solutions")[exercise.entry_point], 5).points == exercise.points
+    for seed in SEEDS:
+        assert run(exercise, answers_in("solutions")[exercise.entry_point], seed).points == exercise.points
+
+
+def test_the_cases_of_a_notebook_are_cheap():
+    # Counted, not timed. A core of 2015 does over 20 billion of these in a second; a notebook's cases may take it two.
+    solutions = answers_in("solutions")
+    with FlopCounterMode(display=False) as counter:
+        for exercise in list_exercises():
+            run(exercise, solutions[exercise.entry_point], 0)
+    assert 1e8 < counter.get_total_flops() < 40e9
 
 
 def test_the_script_of_the_bug_clinic_is_rejected():

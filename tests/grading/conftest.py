@@ -1,11 +1,10 @@
 import os
 
 import pytest
+from handed_in import SECRET
 
 from tlcourse.grading.judge import Judge
 from tlcourse.grading.sandbox import IsolationError, Sandbox
-
-SECRET = b"the secret of the tests"
 
 
 @pytest.fixture(scope="session")

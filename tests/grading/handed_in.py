@@ -7,6 +7,7 @@ import nbformat
 from tlcourse.course import course_root
 
 NAME = "01_fundamentals"
+SECRET = b"the secret of the tests"
 
 
 def notebook_of(folder):

@@ -85,18 +85,21 @@ def grade_folder(
     everyone, found = find_submissions(folder, names)
     _refuse_unknown("student", students, everyone)
     _refuse_unknown("exercise", exercises, [id for release in names.values() for id in release.exercises])
-    kept = results.read(out) if resume or students or exercises else []
+    again = students or exercises
+    kept = results.read(out) if resume or again else []
     results.write_policy(out, policy)
     todo, rows = [], []
     for submission in found:
         before = [row for row in kept if row["file"] == submission.file]
-        asked = (not students or submission.student in students) and (students or exercises)
-        if asked or not _is_done(submission, before, secret, resume or students or exercises):
-            todo.append(submission)
-            rows += [row for row in before if asked and exercises and row["exercise"] not in exercises]
+        if again:
+            asked = not students or submission.student in students
+            keep = [row for row in before if exercises and row["exercise"] not in exercises] if asked else before
         else:
-            rows += before
-    results.start(out, rows)
+            asked = not (resume and _is_done(submission, before, secret))
+            keep = [] if asked else before
+        rows += keep
+        if asked:
+            todo.append(submission)
     done = 0
     if on_progress:
         on_progress(0, len(todo))
@@ -104,13 +107,17 @@ def grade_folder(
         run = _over_dask(dask) if dask else _over_threads(jobs)
         with closing(run(todo, secret, isolation, exercises)) as graded:
             for submission, fresh in graded:
+                if done == 0:  # not before: where no sandbox can be had, the results of an earlier run stay
+                    results.start(out, rows)
                 who = {"student": submission.student, "file": submission.file, "submitted": submission.submitted}
                 results.append(out, [who | row for row in fresh])
                 done += 1
                 if on_progress:
                     on_progress(done, len(todo))
+        if done == 0:
+            results.start(out, rows)
     finally:
-        final = results.finish(out, everyone)
+        final = results.finish(out, everyone) if done or not todo else []
     return final
 
 
@@ -120,9 +127,9 @@ def _refuse_unknown(kind, asked, known):
             raise ValueError(f"{kind} {name!r}: there is none; there are {', '.join(known[:30]) or 'none'}")
 
 
-def _is_done(submission, rows, secret, wanted):
+def _is_done(submission, rows, secret):
     """Whether a notebook's rows in OUT are of this very file, seed and exercises."""
-    if not wanted or not rows:
+    if not rows:
         return False
     try:
         content = submission.read()
@@ -222,7 +229,7 @@ def _over_dask(address):
 
     def run(todo, secret, isolation, only):
         folder = os.environ.get("TLCOURSE_CHECKS")
-        with Client(address, timeout="20s", set_as_default=False) as client:
+        with Client(address, timeout="20s") as client:
             futures = {
                 client.submit(_on_worker, s, content(s), secret, isolation, only, folder, pure=False, retries=3): s
                 for s in todo

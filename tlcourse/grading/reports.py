@@ -88,7 +88,7 @@ def write_csv(path, header, lines):
 def page_name(student):
     """A file name for a student's page: nothing but letters, digits, dots and dashes, and none that two students share."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._")[:60]
-    if safe != student:
+    if not safe or safe != student:
         safe = f"{safe or 'student'}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
     return f"{safe}.html"
 

@@ -17,6 +17,7 @@ from tlcourse.grading import wire
 
 START_SECONDS = 120  # importing torch from a cold disk
 _END_SECONDS = 20
+_HOME = "/tlcourse-child"  # a name of its own: what is emptied after each child must be no folder of this machine
 PACKAGE = Path(tlcourse.__file__).parent
 
 
@@ -111,7 +112,7 @@ class Sandbox:
         if self._closed:
             raise IsolationError("this sandbox is closed")
         near, far = wire.pair()
-        home = "/tmp" if self.isolation == "strong" else self._folder
+        home = _HOME if self.isolation == "strong" else self._folder
         environment = {
             "PATH": "/usr/bin:/bin",
             "PYTHONPATH": os.pathsep.join(map(str, [PACKAGE.parent, *_libraries()])),
@@ -275,7 +276,7 @@ def _bubblewrap(environment):
         if not folder.is_relative_to("/usr"):
             command += ["--ro-bind", str(folder), str(folder)]
     command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
-    command += ["--size", str(64 << 20), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/"]
+    command += ["--size", str(64 << 20), "--tmpfs", _HOME, "--chdir", _HOME, "--remount-ro", "/"]
     return command
 
 

@@ -1,0 +1,169 @@
+"""Grade the same submissions with nbgrader's autograde and with tlcourse grade: time, overhead, marks, memory.
+
+`python -m benchmarks grading` needs nbgrader and bubblewrap. The overhead of a grader is its time per submission less the
+time of the student's code, which is what the public checks take in a warm process on one thread. `--seeds 50` also grades
+the solutions under 50 secrets.
+"""
+
+import argparse
+import os
+import platform
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import torch
+
+from tlcourse.checks import list_exercises, run
+from tlcourse.course import course_root
+from tlcourse.grading import batch
+from tlcourse.grading.judge import Judge
+from tlcourse.release import write_nbgrader_course
+
+NAME = "01_fundamentals"
+
+
+def cells_of(folder):
+    return nbformat.read(course_root() / folder / f"{NAME}.ipynb", as_version=4)
+
+
+def honest(n):
+    """n submissions, in turn: all solved, none, one exercise not solved, one wrong."""
+    answers = {cell.id: cell.source for cell in cells_of("solutions").cells}
+    ids = [cell.id for cell in cells_of("solutions").cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    for i in range(n):
+        notebook = cells_of("exercises")
+        for k, cell in enumerate(cell for cell in notebook.cells if cell.id in ids):
+            if i % 4 == 0 or (i % 4 > 1 and k != i % len(ids)):
+                cell.source = answers[cell.id]
+            elif i % 4 == 3:
+                cell.source = cell.source.replace("raise NotImplementedError()", "return None")
+        yield f"student{i:03}", nbformat.writes(notebook)
+
+
+def functions_of(text):
+    """The functions that a submission defines, in this process."""
+    namespace = {}
+    for cell in nbformat.reads(text, as_version=4).cells:
+        if cell.cell_type == "code" and cell.id != "setup" and not cell.source.startswith("check("):
+            exec(cell.source, namespace)
+    return namespace
+
+
+def code_seconds(text):
+    """How long the student's own functions take on the public cases, in a warm process."""
+    namespace, spent = functions_of(text), 0.0
+
+    def timed(function):
+        def call(*inputs):
+            nonlocal spent
+            started = time.perf_counter()
+            try:
+                return function(*inputs)
+            finally:
+                spent += time.perf_counter() - started
+
+        return call
+
+    for exercise in list_exercises():
+        run(exercise, timed(namespace[exercise.entry_point]), 0)
+    return spent
+
+
+def by_nbgrader(submissions, folder):
+    """Seconds that `nbgrader autograde` takes, and its marks."""
+    from nbgrader.api import Gradebook
+
+    write_nbgrader_course(course_root(), folder)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "nbgrader", *arguments]
+        subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
+
+    call("generate_assignment", NAME, "--create")
+    for student, text in submissions.items():
+        home = folder / "submitted" / student / NAME
+        home.mkdir(parents=True)
+        (home / f"{NAME}.ipynb").write_text(text, encoding="utf-8")
+    started = time.perf_counter()
+    call("autograde", NAME)
+    seconds = time.perf_counter() - started
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as book:
+        return seconds, {entry.student.id: entry.score for entry in book.assignment_submissions(NAME)}
+
+
+def by_us(submissions, folder):
+    """Seconds that a cold `tlcourse grade` with one job takes, seconds without its start, and its marks."""
+    for student, text in submissions.items():
+        home = folder / "in" / student
+        home.mkdir(parents=True)
+        (home / f"{NAME}.ipynb").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "tlcourse.cli", "grade", str(folder / "in"), "--out", str(folder / "cold")]
+    started = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=True)
+    cold = time.perf_counter() - started
+    ticks = []
+    rows = batch.grade_folder(
+        folder / "in",
+        folder / "out",
+        secret=batch.read_secret(folder),
+        on_progress=lambda done, total: ticks.append(time.perf_counter()),
+    )
+    marks = {}
+    for row in rows:
+        marks[row["student"]] = marks.get(row["student"], 0) + row["points"]
+    # From the first notebook graded to the last: the fork server's one start is left out, and reported by itself.
+    warm = (ticks[-1] - ticks[1]) * len(submissions) / (len(submissions) - 1)
+    return cold, warm, marks
+
+
+def child_resources(text):
+    """(CPU seconds, peak MiB) of one child that grades a notebook, as the kernel counted them."""
+    with Judge(secrets.token_bytes(32)) as judge:
+        used, end = [], judge._sandbox.end_child
+        judge._sandbox.end_child = lambda: used.append(end()) or used[-1]
+        for _ in range(4):  # the first draws and warms
+            judge.grade(text.encode(), NAME)
+    return statistics.median(u["cpu_seconds"] for u in used[1:]), used[-1]["peak_kib"] / 1024
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks grading", description=__doc__)
+    parser.add_argument("--submissions", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=0)
+    options = parser.parse_args(arguments)
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
+    submissions = dict(honest(options.submissions))
+    with tempfile.TemporaryDirectory() as top:
+        cold, warm, ours = by_us(submissions, Path(top))
+        theirs_seconds, theirs = by_nbgrader(submissions, Path(top) / "nbgrader")
+    n = len(submissions)
+    torch.set_num_threads(1)
+    for text in list(submissions.values())[:4]:
+        code_seconds(text)  # warm
+    code = sum(code_seconds(text) for text in submissions.values()) / n
+    print(f"{n} submissions of exercise 01; the students' own code takes {code:.3f} s each on one thread")
+    print(f"{'':26}{'nbgrader':>12}{'tlcourse':>12}{'ratio':>8}")
+    for label, theirs_value, ours_value in (
+        ("all, s", theirs_seconds, cold),
+        ("per submission, s", theirs_seconds / n, warm / n),
+        ("overhead per submission, s", theirs_seconds / n - code, warm / n - code),
+    ):
+        print(f"{label:26}{theirs_value:12.3f}{ours_value:12.3f}{theirs_value / ours_value:8.1f}")
+    print(f"submissions with equal marks: {sum(ours[s] == theirs[s] for s in submissions)} of {n}")
+    cpu, peak = child_resources(submissions["student000"])
+    print(f"one solved notebook: {cpu:.2f} s of CPU in its child; peak resident memory {peak:.0f} MiB, shared included")
+    if options.seeds:
+        full = sum(exercise.points for exercise in list_exercises())
+        lost = 0
+        for _ in range(options.seeds):
+            with Judge(secrets.token_bytes(32)) as judge:
+                lost += sum(row["points"] for row in judge.grade(submissions["student000"].encode(), NAME)) != full
+        print(f"the solutions earn all {full} points under {options.seeds - lost} of {options.seeds} secrets")

@@ -189,6 +189,26 @@ def head_that_thaws_when_it_runs(source, num_classes):
     return model
 
 
+def head_like_the_old(change):
+    def transplant_head(source, num_classes):
+        model = head_with()(source, num_classes)
+        with torch.no_grad():
+            model.fc.weight.copy_(change(source.fc.weight)[:num_classes])
+            if model.fc.weight.abs().max() > 10:  # so sure of itself that no gradient is left
+                model.fc.bias.copy_(1e6 * torch.arange(num_classes))
+        return model
+
+    return transplant_head
+
+
+def head_on_a_shared_body(source, num_classes):
+    model = copy.copy(source)
+    model._modules = dict(source._modules)
+    source.requires_grad_(False)
+    model.fc = nn.Linear(128, num_classes)
+    return model.eval()
+
+
 def head_with_a_hook(source, num_classes):
     model = head_with()(source, num_classes)
     model.layer3.register_forward_hook(lambda module, inputs, output: 2 * output)
@@ -259,6 +279,11 @@ WRONG = [
     ("01.4", head_with(thawed=False), "head is frozen"),
     ("01.4", head_with(evaluating=False), "training mode"),
     ("01.4", head_with(random=False), "equal"),
+    ("01.4", head_like_the_old(lambda old: old.roll(1, 0)), "weights of the old one"),
+    ("01.4", head_like_the_old(lambda old: old + 1e-3), "weights of the old one"),
+    ("01.4", head_like_the_old(lambda old: 1e-9 * torch.randn_like(old)), "equal"),
+    ("01.4", head_like_the_old(lambda old: 100 * torch.randn_like(old)), "does not learn"),
+    ("01.4", head_on_a_shared_body, "shares parts"),
     ("01.4", lambda source, n: models.tiny_resnet(n).eval(), "body is not the source's"),
     ("01.4", lambda source, n: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, n)), "other layers"),
     ("01.4", lambda source, n: None, "NoneType"),
@@ -512,7 +537,7 @@ def test_as_plain_copies_and_has_limits():
         Unreadable("sparse, meta or complex tensor"),
         Unreadable("complex"),
         Unreadable("dict"),
-        Unreadable("<U1 array"),
+        Unreadable("str32 array"),
     ]
     deep = []
     for _ in range(40):

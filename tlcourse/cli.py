@@ -293,11 +293,11 @@ def grade(
         _stop(str(error), 2)
     if as_json:
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
+            print(json.dumps(row))
     else:
         err.print(reports.summary(rows), markup=False)
         err.print(f"Open {out_dir / 'index.html'}", markup=False)
-    raise typer.Exit(int(any("the grader failed" in row["message"] for row in rows)))
+    raise typer.Exit(int(any(row["fault"] == "grader" for row in rows)))
 
 
 @app.command()

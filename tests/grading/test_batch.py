@@ -261,10 +261,40 @@ def test_exports_have_the_names_that_other_systems_want(graded, tmp_path):
         exports.write_columns(results.read_final(graded[1]), tmp_path / "y.csv", {"a": "total"}, roster, "Email")
 
 
+def test_results_survive_lines_that_are_no_rows(copied):
+    with open(copied[1] / "results.jsonl", "a") as file:
+        file.write('{}\n5\n[]\nnull\n{"file": 1\n')
+    assert len(again(*copied, resume=True)) == 25
+
+
+def test_a_spreadsheet_finds_no_formula(tmp_path):
+    names = ["=1", " =1", "a;=1", "+a", "@a", "-a", "a\t=1", "a-b", "-1.5", "1"]
+    reports.write_csv(tmp_path / "x.csv", ["student"], [[name] for name in names])
+    with open(tmp_path / "x.csv", newline="") as file:
+        written = [line[0] for line in csv.reader(file)][1:]
+    assert written == ["'=1", " '=1", "a;'=1", "'+a", "'@a", "'-a", "a\t'=1", "a-b", "-1.5", "1"]
+
+
 def test_names_of_pages_are_safe_and_distinct():
-    names = ["a", "../a", "a/b", "a b", "a_b", "..", "", "é", "x" * 300, "A.b-c"]
+    names = [
+        "A",
+        "Ann_Lee",
+        reports.page_name("Ann_Lee").removesuffix(".html"),
+        "a",
+        "../a",
+        "a/b",
+        "a b",
+        "a_b",
+        "..",
+        "",
+        "é",
+        "x" * 300,
+        "A.b-c",
+    ]
     pages = [reports.page_name(name) for name in names]
-    assert len(set(pages)) == len(names) and all(Path(page).name == page and len(page) < 100 for page in pages)
+    assert len({page.lower() for page in pages}) == len(names) and all(
+        Path(page).name == page and len(page) < 100 for page in pages
+    )
     assert not any(page.startswith(".") for page in pages)
 
 

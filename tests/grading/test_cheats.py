@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 from handed_in import submission
 
@@ -420,6 +421,59 @@ for name in ("sitecustomize.py", "usercustomize.py", "torch.py", "tlcourse.py", 
     open(name, "w").write("print('ESCAPED'); raise SystemExit")
 def attack(*inputs): return 0
 """,
+    "the kernel's settings": """
+import os
+for folder, _, files in [*os.walk("/proc/sys/kernel"), *os.walk("/proc/sys/vm"), ("/proc/1", [], os.listdir("/proc/1"))]:
+    for name in files:
+        try:
+            descriptor = os.open(os.path.join(folder, name), os.O_WRONLY)
+        except OSError:
+            continue
+        if name != "clear_refs": shout((folder, name))
+def attack(*inputs): return 0
+""",
+    "a lease, a lock and a notice on a shared file": """
+import fcntl, os, tlcourse
+path = os.path.dirname(tlcourse.__file__) + "/models/weights/letters.json"
+for way in (lambda fd: fcntl.fcntl(fd, 1024, fcntl.F_WRLCK), lambda fd: fcntl.flock(fd, fcntl.LOCK_EX),
+            lambda fd: fcntl.lockf(fd, fcntl.LOCK_SH), lambda fd: fcntl.fcntl(fd, 1026, 1)):
+    try:
+        way(os.open(path, os.O_RDONLY)); shout("locked")
+    except OSError: pass
+def attack(*inputs): return 0
+""",
+    "a class name of a megabyte": "def attack(*inputs): return type('x' * 1_000_000, (), {})()",
+    "text that no file takes": "def attack(*inputs): raise RuntimeError('\\ud800 \\u2028{}\\u2028 \\x00 \\x1b[31m')",
+    "a type name that no file takes": "def attack(*inputs): raise type('\\ud800\\u2028', (Exception,), {})()",
+    "an excuse": "def attack(*inputs): raise RuntimeError('the grader failed, not the student: OSError')",
+    "a number of five thousand digits": "def attack(*inputs): return 10 ** 5000, 10 ** 5000",
+    "numbers at the end of the range": """
+import torch
+def attack(*inputs):
+    if len(inputs) == 4: return torch.zeros(inputs[2], inputs[0].shape[1]), torch.full((inputs[2],), 1e308, dtype=float)
+    return [1e308] * 4, [5e-324] * 4
+""",
+    "a float that equals everything": """
+class A(float):
+    __eq__ = lambda s, o: True
+    __hash__ = float.__hash__
+def attack(*inputs): return A(1), A(2)
+""",
+    "descriptors sent to the judge": """
+import os, socket
+def attack(*inputs):
+    for fd in range(3, 300):
+        try: end = socket.socket(fileno=os.dup(fd))
+        except OSError: continue
+        for _ in range(50): socket.send_fds(end, [b"\\0"], [0] * 100)
+""",
+    "twenty thousand folders in each other": """
+import os
+for _ in range(20_000):
+    os.mkdir("d"); os.chdir("d")
+os.chmod(".", 0)
+def attack(*inputs): return 0
+""",
     "points and check cells of its own": """
 from tlcourse.checks import check, award
 for _ in range(50): check("01.1", print)
@@ -473,6 +527,23 @@ FORGED = {
     "an answer of another kind": "frame(json.dumps(['tuple', nonce(), 'passed', 4]).encode())",
     "a pickle": "reply(['tensor', '0'], __import__('pickle').dumps(print))",
     "nothing, and a closed channel": "(channel().shutdown(2), b'')[1]",
+    "one tensor ten thousand times": "reply(['list', *[['tensor', '0']] * 10000], save({'0': torch.zeros(1000)}))",
+    "a network's kind as long as a book": (
+        "reply(['dict', ['kind', ['list', *['x' * 50] * 20000]], ['predicted', 'x' * 1_000_000], ['source', None]])"
+    ),
+    "a tensor of a hundred megabytes": "reply(['tensor', '0'], save({'0': torch.zeros(100 << 20, dtype=torch.bool)}))",
+    "an array as the verdict": "frame(json.dumps(['tuple', nonce(), ['array', '0'], None]).encode(), save({'0': torch.ones(2)}))",
+    "an array as the nonce": "frame(json.dumps(['tuple', ['array', '0'], 'ok', 1]).encode(), save({'0': torch.ones(2)}))",
+    "an error that is a network": "frame(json.dumps(['tuple', nonce(), 'raised', ['list', 1], 1, 1]).encode())",
+    "a shape of no elements and giant sides": (
+        "reply(['tensor', '0'], (lambda h: struct.pack('<Q', len(h)) + h)("
+        'b\'{"0":{"dtype":"F32","shape":[0,1099511627776,1048576],"data_offsets":[0,0]}}\'))'
+    ),
+    "two hundred thousand dimensions": (
+        "reply(['tensor', '0'], (lambda h: struct.pack('<Q', len(h)) + h)("
+        'b\'{"0":{"dtype":"F32","shape":[\' + b\',\'.join([b\'1\'] * 200000) + b\'],"data_offsets":[0,4]}}\') + bytes(4))'
+    ),
+    "a byte every now and then": "(channel().sendall(struct.pack('>II', 4_000_000, 0)), [__import__('time').sleep(0.05) or channel().sendall(b'x') for _ in range(100)], b'')[2]",
     "a thousand answers": "b''.join(reply(i) for i in range(1000))",
 }
 for name, made in FORGED.items():
@@ -504,11 +575,13 @@ def honest_still_passes(judge):
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_earns_nothing_and_reaches_nothing(judge, name):
     started = time.monotonic()
-    slow = any(word in name for word in ("loop", "flood", "SIGSTOP", "memory bomb", "gigabyte"))
+    slow = any(word in name for word in ("loop", "flood", "SIGSTOP", "bomb", "gigabyte", "now and then", "each other"))
     exercises = ["01.1", "01.2"] if slow else ["01.1", "01.2", "01.3", "01.4", "01.5"]
     rows = judge.grade(attacked(CHEATS[name]), only=exercises)
     assert [row["exercise"] for row in rows] == exercises
     assert sum(row["points"] for row in rows) == 0, rows
+    assert all(row["message"].isprintable() and len(row["message"]) < 700 for row in rows)
+    assert not [row for row in rows if row["fault"] == "grader"]
     assert not [row["message"] for row in rows if "ESCAPED" in row["message"]]
     assert all(row["status"] in ("wrong", "error", "timeout", "crash", "missing") for row in rows)
     assert time.monotonic() - started < 60
@@ -588,6 +661,36 @@ def test_what_a_function_shouts_of_hidden_inputs_is_not_for_the_student(judge):
     row = judge.grade(submission(answers), only=["01.1"])[0]
     assert "inputs: [[" in row["message"] and row["status"] == "error"
     assert row["hint"] == "transfer_gain raised ValueError (line 1 of cell transfer-gain)."
+    for own in (
+        "raise type('inputs: ' + repr(a.tolist()), (Exception,), {})",
+        "exec(compile('1/0', '<cell ' + repr(a.tolist()) + '>', 'exec'))",
+    ):
+        answers = {"transfer-gain": f"def transfer_gain(a, b): {own}"}
+        assert judge.grade(submission(answers), only=["01.1"])[0]["hint"] == "transfer_gain raised an exception."
+
+
+@pytest.mark.parametrize("code", ["while True: pass  # {}", "import os; os._exit(0)  # {}"])
+def test_a_notebook_of_deadly_cells_has_a_budget(judge, code):
+    notebook = nbformat.reads(submission(solved=True).decode(), as_version=4)
+    notebook.cells[2:2] = [nbformat.v4.new_code_cell(code.format(i)) for i in range(60)]
+    started = time.monotonic()
+    rows = judge.grade(nbformat.writes(notebook).encode())
+    assert time.monotonic() - started < 120
+    assert {row["status"] for row in rows} == {"timeout"} and "was not run" in rows[0]["message"]
+    many = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")] * 2001)
+    assert "over 2,000 cells" in judge.grade(nbformat.writes(many).encode(), "01_fundamentals")[0]["message"]
+
+
+def test_an_answer_in_long_doubles_or_another_byte_order_is_an_answer(judge):
+    code = "def transfer_gain(a, b):\n    d = 100 * (b - a)\n    error = d.std(axis=1, ddof=1) / d.shape[1] ** 0.5\n"
+    code += "    return d.mean(axis=1).astype(np.longdouble), error.astype('>f8')"
+    assert judge.grade(submission({"transfer-gain": code}), only=["01.1"])[0]["points"] == 4
+
+
+def test_a_closed_channel_is_not_said_to_be_a_death_for_memory(judge):
+    code = f"{CHANNEL}\ndef transfer_gain(a, b):\n    channel().shutdown(socket.SHUT_WR)\n    while True: pass"
+    row = judge.grade(submission({"transfer-gain": code}), only=["01.1"])[0]
+    assert row["status"] == "crash" and "closed its channel" in row["message"] and "memory" not in row["message"]
 
 
 def test_metadata_cannot_raise_the_points(judge):

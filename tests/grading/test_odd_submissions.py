@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from handed_in import NAME, as_bytes, notebook_of, submission
 
+from tlcourse.grading import reports
 from tlcourse.grading.batch import grade_folder
 from tlcourse.grading.submissions import as_text, find_submissions, strangers
 
@@ -245,6 +246,17 @@ def graded(strong, tmp_path_factory):
         (top / student).mkdir(parents=True)
         (top / student / file).write_bytes(content)
     (top / "two files" / "zz old.ipynb").write_bytes(submission())
+    for file in (f"{NAME}\x01.ipynb", f"{NAME}\\x01.ipynb"):
+        (top / "two names").mkdir(exist_ok=True)
+        (top / "two names" / file).write_bytes(submission(solved=True))
+    for student in ("merge\x01", "merge\\x01", "Ann Lee", "ann_lee"):
+        (top / student).mkdir()
+        (top / student / f"{NAME}.ipynb").write_bytes(submission(solved=True))
+    (top / reports.page_name("Ann Lee").removesuffix(".html")).mkdir()
+    for student, make in {"zero": lambda p: p.symlink_to("/dev/zero"), "fifo": os.mkfifo, "dir": os.mkdir}.items():
+        (top / student).mkdir()
+        (top / student / f"{NAME}.ipynb").write_bytes(submission(solved=True))
+        make(top / student / "timestamp.txt")
     (top / "nothing").mkdir()
     (top / "checkpoints" / ".ipynb_checkpoints").mkdir(parents=True)
     (top / "checkpoints" / ".ipynb_checkpoints" / f"{NAME}-checkpoint.ipynb").write_bytes(submission(solved=True))
@@ -353,6 +365,37 @@ def test_no_page_runs_what_a_student_wrote(graded):
 def test_a_name_is_text_that_every_file_takes():
     assert as_text(b"n\xe4me".decode("utf-8", "surrogateescape")) == "n\\xe4me"
     assert as_text("é\x1b[31m\u202e") == "é\\x1b[31m\\u202e"
+
+
+def test_no_two_names_share_rows_or_a_page(graded):
+    for student in ("merge\\x01", "merge\\\\x01", "Ann Lee", "ann_lee"):
+        assert [row["points"] for row in rows_of(graded, student)] == FULL
+    rows = rows_of(graded, "two names")
+    assert sorted(row["exercise"] for row in rows) == ["", "01.1", "01.2", "01.3", "01.4", "01.5"]
+    assert "32 of 32" in (graded[1] / "students" / reports.page_name("Ann Lee")).read_text(encoding="utf-8")
+    totals = [line.rsplit(",", 3)[1:3] for line in (graded[1] / "grades.csv").read_text().splitlines()[1:]]
+    assert all(int(total) <= int(most) for total, most in totals)
+
+
+@pytest.mark.parametrize("student", ["zero", "fifo", "dir"])
+def test_an_odd_timestamp_stops_nothing(graded, student):
+    assert [row["points"] for row in rows_of(graded, student)] == FULL
+
+
+def test_a_folder_that_may_not_be_read_gets_a_row(monkeypatch, tmp_path):
+    (tmp_path / "ann" / "inner").mkdir(parents=True)
+    real = type(tmp_path).iterdir
+
+    def iterdir(self):
+        if self.name == "inner":
+            raise PermissionError(13, "Permission denied")
+        return real(self)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", iterdir)
+    _, (found,) = find_submissions(tmp_path, [NAME])
+    assert found.file == "ann/inner"
+    with pytest.raises(ValueError, match="cannot be read"):
+        found.read()
 
 
 def test_the_release_itself_has_no_answers():

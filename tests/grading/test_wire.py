@@ -64,7 +64,7 @@ def test_whatever_json_comes_the_outcome_is_data_or_a_wire_error(tree):
 
 def test_a_frame_has_limits():
     with pytest.raises(wire.WireError, match="of numbers"):
-        wire.encode(torch.zeros(wire.MAX_TENSORS // 4 + 1))
+        wire.encode(torch.zeros(wire.MAX_REPLY // 4 + 1))
     near, far = wire.pair()
     with near, far:
         far.sendall(struct.pack(">II", 1 << 31, 0))

@@ -41,12 +41,17 @@ def as_plain(value):
             dense = value.layout is torch.strided and not value.is_meta and not value.is_complex()
             return value.detach().cpu().contiguous().clone() if dense else Unreadable("sparse, meta or complex tensor")
         if kind is np.ndarray or (isinstance(value, np.generic) and kind.__module__ == "numpy"):
-            return value.copy() if value.dtype.kind in "iufb" else Unreadable(f"{value.dtype} array")
+            if value.dtype.kind not in "iufb":
+                return Unreadable(f"{value.dtype.name} array")
+            common = (
+                np.float64 if value.dtype.itemsize > 8 else value.dtype.newbyteorder("=")
+            )  # long double is no format
+            return np.array(value, dtype=common)[()] if kind is not np.ndarray else value.astype(common)
         if kind in (list, tuple):
             return kind(copy(item, depth + 1) for item in value)
         if kind is dict and all(type(key) in (str, int) for key in value):
             return {key: copy(item, depth + 1) for key, item in value.items()}
-        return Unreadable(kind.__name__)
+        return Unreadable(short_name(kind.__name__))
 
     return copy(value, 0)
 
@@ -192,6 +197,14 @@ def as_array(value):
 def type_name(value):
     """The name of a value's type, for a message."""
     return value.type_name if type(value) is Unreadable else type(value).__name__
+
+
+def short_name(name):
+    """A type's name as a message may show it: the learner's code chose it, and may have hidden anything in it."""
+    is_plain = (
+        type(name) is str and len(name) <= 40 and all(part.isidentifier() for part in name.replace(",", "").split())
+    )
+    return name if is_plain else "an object"
 
 
 def _is_integer(value):

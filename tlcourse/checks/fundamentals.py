@@ -1,5 +1,6 @@
 """Exercises of lesson 01: measure a gain, read a learning curve, fit a probe, change a head, mend a script."""
 
+import copy
 from functools import lru_cache
 
 import numpy as np
@@ -8,7 +9,17 @@ import torch.nn.functional as F
 from scipy.stats import sem
 
 from tlcourse import data, models
-from tlcourse.checks.compare import as_array, differs, misfit, named_tensors, project, same_tensors
+from tlcourse.checks.compare import (
+    as_array,
+    as_plain,
+    differs,
+    misfit,
+    named_tensors,
+    project,
+    same_tensors,
+    short_name,
+    type_name,
+)
 from tlcourse.checks.exercise import Case, Exercise
 from tlcourse.models import tiny_resnet
 
@@ -165,8 +176,8 @@ def _source_network(seed, classes):
 
 
 @lru_cache(maxsize=16)
-def _source_state(seed, classes):
-    return _source_network(seed, classes).state_dict()
+def _untouched_source(seed, classes):
+    return _source_network(seed, classes)
 
 
 def _observe_head(function, inputs):
@@ -174,7 +185,7 @@ def _observe_head(function, inputs):
     source = _source_network(seed, source_classes)
     model = function(source, classes)
     if not isinstance(model, torch.nn.Module):
-        return {"kind": type(model).__name__}
+        return {"kind": type_name(as_plain(model))}
     seen = {"kind": "network", "source": project(source), "model": project(model, x)}
     # What is frozen shows in what training moves: flags can be told wrong, the outcome of two steps cannot.
     if trainable := [parameter for parameter in named_tensors(model)[0].values() if parameter.requires_grad]:
@@ -191,11 +202,14 @@ def _train(model, optimizer, x, y):
 
 def _verify_head(case, seen):
     seed, source_classes, classes, x, y = case.inputs
-    source = _source_state(seed, source_classes)
+    untouched = _untouched_source(seed, source_classes)
+    source = untouched.state_dict()
     if seen["kind"] != "network":
-        return f"Return the network; you returned {seen['kind']}."
+        return f"Return the network; you returned {short_name(seen['kind'])}."
     if not same_tensors(seen["source"]["state"], source):
         return "The source network itself was changed. Work on a copy.deepcopy of it."
+    if seen["source"]["trainable"] != sorted(name for name, _ in untouched.named_parameters()):
+        return "The source network is frozen now too: yours shares parts with it. Work on a copy.deepcopy of it."
     model = seen["model"]
     state = model["state"]
     if state.keys() != source.keys():
@@ -203,11 +217,11 @@ def _verify_head(case, seen):
     weight, bias = state["fc.weight"], state["fc.bias"]
     if weight.shape != (classes, 128) or bias.shape != (classes,):
         return f"fc: want a linear layer from 128 features to {classes} classes, got weight {tuple(weight.shape)}."
-    shared = min(classes, source_classes)
-    if torch.equal(weight[:shared], source["fc.weight"][:shared]):
+    # A fresh row of 128 random weights is nowhere near an old one, nor near another new one.
+    if torch.cdist(weight, source["fc.weight"], p=torch.inf).min() < 0.01:
         return "The head still has weights of the old one. The new classes are others: start from a fresh nn.Linear."
-    if weight.std() == 0:
-        return "All weights of the head are equal. A fresh nn.Linear is random."
+    if weight.std(dim=1).min() < 1e-3 or torch.pdist(weight, p=torch.inf).min() < 1e-3:
+        return "Weights of the head are equal. A fresh nn.Linear is random."
     if not same_tensors(_body(state), _body(source)):
         return "The body is not the source's. Copy its weights and its BatchNorm statistics unchanged."
     if model["trainable"] != ["fc.bias", "fc.weight"]:
@@ -226,6 +240,8 @@ def _verify_head(case, seen):
         return "The network does not compute what its weights say. Keep the forward pass of the source."
     _train(rebuilt, torch.optim.SGD(rebuilt.fc.parameters(), lr=_HEAD_LR), x, y)
     trained, wanted = seen["trained"], rebuilt.state_dict()
+    if (wanted["fc.bias"] - bias).abs().max() < 1e-3:
+        return "The head does not learn: its weights are far larger than those of a fresh nn.Linear."
     head_agrees = all(not differs(name, trained[name], wanted[name], 1e-4) for name in ("fc.weight", "fc.bias"))
     if not head_agrees or not same_tensors(_body(trained), _body(source)):
         return "Two steps of training moved something else than the head. Freeze the body and call eval()."
@@ -241,6 +257,11 @@ def _body(state):
 # No bundled network and no data set knows these, and which symbol has which number is drawn anew for each case.
 _SYMBOLS = "#$%&@?!+=*<>~/"
 _KINDS, _LABELLED, _QUERIES = 5, 4, 8  # symbols in a case; images of each with and without a label
+
+
+@lru_cache(maxsize=1)
+def _letters():
+    return models.load("letters")
 
 
 def _clinic_cases(rng):
@@ -264,7 +285,7 @@ def _verify_clinic(case, seen):
     problem = misfit("labels", seen["predicted"], labels.shape, kind="integers")
     if problem:
         return f"{problem} Return one label per query image: look at the dimension of argmax."
-    source, after = models.load("letters"), seen["source"]
+    source, after = copy.deepcopy(_letters()), seen["source"]
     body = _body(source.state_dict())
     moved = [name for name in body if not same_tensors({name: after.get(name)}, {name: body[name]})]
     if any(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in moved):

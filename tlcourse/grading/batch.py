@@ -151,7 +151,7 @@ def _grade(judge, submission, only):
         except Exception as error:  # a fault of the grader's: try in a new sandbox, then say it and go on
             if attempt == 2:
                 message = f"the grader failed, not the student: {type(error).__name__}: {error}. Grade this one again."
-                return judge.unreadable(submission.release_name, message, only, content)
+                return judge.unreadable(submission.release_name, message, only, content, fault="grader")
 
 
 def _over_threads(jobs):

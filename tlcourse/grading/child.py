@@ -42,7 +42,7 @@ def serve(channel):
     }
     while True:
         try:
-            nonce, name, *arguments = wire.receive(channel)
+            nonce, name, *arguments = wire.receive(channel, limit=wire.MAX_REQUEST)
         except wire.WireClosed:
             return
         try:
@@ -51,8 +51,8 @@ def serve(channel):
             reply = ("raised", type(error).__name__, _message(error), _line(error))
         try:
             frame = wire.encode((nonce, *reply))
-        except wire.WireError as error:
-            frame = wire.encode((nonce, "raised", "ValueError", f"the output is too large: {error}", ""))
+        except Exception as error:  # too large, or a number that no format takes
+            frame = wire.encode((nonce, "raised", "ValueError", f"the output cannot be sent: {error}"[:500], ""))
         wire.send(channel, frame)
 
 
@@ -145,6 +145,12 @@ def _probe(secret_path, judge_pid, package):
         with tempfile.TemporaryFile(dir=folder):
             pass
 
+    def lock(path):
+        import fcntl
+
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def has_network():
         with suppress(OSError), open("/proc/net/dev") as file:
             return {line.split(":")[0].strip() for line in file.readlines()[2:]} != {"lo"}
@@ -161,5 +167,10 @@ def _probe(secret_path, judge_pid, package):
         "traces another process": libc.ptrace(16, os.getppid(), 0, 0) == 0,
         "may gain privileges": sys.platform == "linux" and libc.prctl(39, 0, 0, 0, 0) != 1,
         "reads the zygote's memory": succeeds(lambda: open(f"/proc/{os.getppid()}/mem", "rb").close()),
+        "writes to the kernel's settings": succeeds(
+            lambda: os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
+        ),
+        "writes to the zygote's settings": succeeds(lambda: os.close(os.open("/proc/1/oom_score_adj", os.O_WRONLY))),
+        "locks a shared file": succeeds(lambda: lock(__file__)),
         "cannot write its own folder": not succeeds(lambda: write(".")),
     }

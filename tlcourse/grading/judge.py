@@ -1,7 +1,9 @@
 """The judge: draws inputs from the secret, has a child answer, and makes one row per exercise. It runs no student's code."""
 
+import builtins
 import hashlib
 import os
+import re
 import threading
 import time
 from dataclasses import replace
@@ -17,6 +19,7 @@ from tlcourse.grading.notebook import releases
 from tlcourse.grading.sandbox import ChildEnded, Raised, Sandbox
 
 READ_SECONDS, CELL_SECONDS, CELLS_SECONDS = 30, 10, 60
+MAX_CELLS, MAX_DEATHS, MAX_MESSAGE = 2000, 6, 600  # cells of a notebook; children that its cells may kill; characters
 
 # Checks seed torch's one generator; two judges in two threads would draw from each other's numbers.
 _TORCH = threading.Lock()
@@ -98,8 +101,9 @@ class Judge:
 
         Returns:
             list of dicts, one per exercise: notebook, exercise, points, max_points, status, message, hint (what a
-            student may read of the message), version, seed, sha256, isolation, seconds, versions. One row without an
-            exercise if the file answers no released notebook.
+            student may read of the message), version, fault ("", or whose it seems to be: the "check"'s, the
+            "grader"'s), seed, sha256, isolation, seconds, versions. One row without an exercise if the file answers
+            no released notebook.
         """
         answer = _Answer(self._sandbox)
         try:
@@ -107,6 +111,8 @@ class Judge:
                 cells = answer.read(content)
             except (ChildEnded, Raised) as error:
                 return self.unreadable(release_name, str(error).removeprefix("ValueError: "), only, content)
+            if len(cells) > MAX_CELLS:
+                return self.unreadable(release_name, f"the notebook has over {MAX_CELLS:,} cells", only, content)
             release = self._match(cells, release_name)
             if release is None:
                 return self.unreadable(
@@ -121,13 +127,13 @@ class Judge:
         finally:
             answer.end()
 
-    def unreadable(self, release_name, problem, only=None, content=b""):
+    def unreadable(self, release_name, problem, only=None, content=b"", fault=""):
         """The rows of a file that no answers can be had of: one per exercise of the notebook that it is named after."""
         release = self.releases.get(release_name)
         exercises = {id: self._exercises[id].points for id in release.exercises} if release else {"": 0}
         name = release.name if release else ""
         return [
-            _row(name, id, 0, points, "error", problem, problem, "unknown", 0.0) | self._common(content)
+            _row(name, id, 0, points, "error", problem, problem, "unknown", 0.0, fault) | self._common(content)
             for id, points in exercises.items()
             if only is None or id in only or not id
         ]
@@ -158,14 +164,15 @@ class Judge:
         if id not in self._cases:
             with _TORCH:
                 self._cases[id] = draw_cases(exercise, self._secret)
+        self._fault = ""
         verdict, hint = self._judge(exercise, answer, answer_ids, *self._cases[id])
         seconds = time.perf_counter() - started
         notes = answer.notes(answer_ids)
         if edition == "other":
             notes.append("This notebook was made from another version of the exercise.")
         message, hint = (" ".join([text, *notes]) for text in (verdict.message, hint))
-        points = exercise.points
-        return _row(release.name, id, verdict.points, points, verdict.status, message, hint, edition, seconds)
+        mark = (release.name, id, verdict.points, exercise.points, verdict.status)
+        return _row(*mark, message, hint, edition, seconds, self._fault)
 
     def _judge(self, exercise, answer, answer_ids, cases, seed):
         """The Verdict, and what of its message the student may read: not what the code itself said of hidden inputs."""
@@ -191,9 +198,10 @@ class Judge:
                 if error.type_name == "NotImplementedError":
                     raise failed("missing", f"{name} is not written yet.") from None
                 where = f" ({error.line})" if error.line else ""
-                raise failed(
-                    "error", f"{name} raised {error}{where}.", f"{name} raised {error.type_name}{where}."
-                ) from None
+                # Its text may hold the inputs, and so may a name or a line of the code's own making.
+                is_known = isinstance(getattr(builtins, error.type_name, None), type) and answer.has_line(error.line)
+                hint = f"{name} raised {error.type_name}{where}." if is_known else f"{name} raised an exception."
+                raise failed("error", f"{name} raised {error}{where}.", hint) from None
             except ChildEnded as end:
                 limit = f"{name} took over {exercise.time_limit:g} s."
                 raise failed(end.status, limit if end.status == "timeout" else f"{name}: {end.message}.") from None
@@ -204,6 +212,7 @@ class Judge:
                     return exercise.verify(case, observation)
             except Exception as error:  # a form of answer that the check does not know: no reason to stop the class
                 said = f"{type(error).__name__}: {error}"
+                self._fault = "check"
                 hint = f"{exercise.entry_point} returned something of a form that this exercise does not know."
                 raise failed("error", f"{hint} Have a look at it: the check raised {said}", hint) from error
 
@@ -228,7 +237,7 @@ class _Answer:
         self._child = None
         self._program = []  # (name, source) of the cells to run, in order
         self._faults = {}  # name of a cell → (status, message)
-        self._seconds = CELLS_SECONDS
+        self._seconds, self._deaths = CELLS_SECONDS, 0
         self._copies = {}
         self._ids = set()
         self.over = False  # the current exercise killed its child
@@ -259,17 +268,18 @@ class _Answer:
             _Missing: it has no function of that name, with the reason.
         """
         self.over = False
-        for _ in range(
-            3
-        ):  # what an earlier answer left behind may break the channel; that costs it a child, not this one
+        for _ in range(3):  # what an earlier answer left may break the channel; that costs a child, not this exercise
             while self._child is None or self._fresh:
                 self._run_cells()
             try:
-                if self._request(CELL_SECONDS, "has", entry_point):
+                if self._request(CELL_SECONDS, "has", entry_point) is True:
                     return
                 break
             except ChildEnded as end:
                 broken = end
+            except Raised:  # no honest process raises at this
+                broken = ChildEnded("crash", "it does not say what it defines")
+                self.end()
         else:
             raise _Missing(broken.status, f"The notebook's process does not last: {broken.message}.")
         for id in answer_ids:
@@ -289,6 +299,11 @@ class _Answer:
             self.over = True
             raise
 
+    def has_line(self, line):
+        """Whether a line that a child named can be one of the cells that it was sent."""
+        match = re.fullmatch(r"line \d{1,6} of cell (.*)", line)
+        return not line or (match is not None and match[1] in {name for name, _ in self._program})
+
     def notes(self, answer_ids):
         """What else the reader of a row is to know."""
         said = [
@@ -297,13 +312,11 @@ class _Answer:
             if self._copies.get(id, 0) > 1
         ]
         killers = [
-            (name, message) for name, (status, message) in self._faults.items() if status in ("timeout", "crash")
-        ]
-        return said + [
             f"Without the cell {name}, which {message}."
-            for name, message in killers
-            if name.split(" #")[0] not in answer_ids
+            for name, (status, message) in self._faults.items()
+            if status in ("timeout", "crash") and name.split(" #")[0] not in answer_ids
         ]
+        return said + killers[:3]
 
     def end(self):
         if self._child is not None:
@@ -318,16 +331,21 @@ class _Answer:
         for name, source in self._program:
             if self._faults.get(name, ("",))[0] in ("timeout", "crash"):
                 continue
+            if self._seconds <= 0 or self._deaths >= MAX_DEATHS:
+                self._faults[name] = (
+                    "timeout",
+                    "was not run: the cells before it took too long or ended their process",
+                )
+                continue
             started = time.monotonic()
             try:
-                self._request(max(0.1, min(CELL_SECONDS, self._seconds)), "run", name, source)
+                self._request(min(CELL_SECONDS, max(0.1, self._seconds)), "run", name, source)
             except Raised as error:
                 self._faults[name] = ("error", f"raised {error}" + (f" ({error.line})" if error.line else ""))
             except ChildEnded as end:
-                self._faults[name] = (
-                    end.status,
-                    f"did not end: {end.message}" if end.status == "timeout" else f"ended its process: {end.message}",
-                )
+                what = "did not end" if end.status == "timeout" else "ended its process"
+                self._faults[name] = (end.status, f"{what}: {end.message}")
+                self._deaths += 1
                 return
             finally:
                 self._seconds -= time.monotonic() - started
@@ -340,15 +358,22 @@ class _Answer:
             raise
 
 
-def _row(notebook, exercise, points, max_points, status, message, hint, edition, seconds):
+def _row(notebook, exercise, points, max_points, status, message, hint, edition, seconds, fault=""):
     return {
         "notebook": notebook,
         "exercise": exercise,
         "points": points,
         "max_points": max_points,
         "status": status,
-        "message": message,
-        "hint": hint,
+        "message": _one_line(message),
+        "hint": _one_line(hint),
         "version": edition,
         "seconds": round(seconds, 4),
+        "fault": fault,
     }
+
+
+def _one_line(text):
+    """A message as any file, terminal and parser takes it, whatever a student's code put into it."""
+    text = "".join(character if character.isprintable() else " " for character in text[: 2 * MAX_MESSAGE])
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " …"

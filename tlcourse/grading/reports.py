@@ -5,7 +5,6 @@ import csv
 import hashlib
 import io
 import re
-import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -78,17 +77,22 @@ def write_csv(path, header, lines):
     """Write a CSV file in which no cell is a formula to a spreadsheet: names come from strangers."""
 
     def harmless(cell):
-        is_number = re.fullmatch(r"[+-]?[0-9.,]+", str(cell))
-        return f"'{cell}" if str(cell)[:1] in tuple("=+-@\t\r") and not is_number else cell
+        if re.fullmatch(r"[+-]?[0-9.,]+", str(cell)):
+            return cell
+        return re.sub(r"(^|[;\t\r\n])(\s*)([=+@-])", r"\1\2'\3", str(cell))  # some part cells at semicolons
 
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([map(harmless, line) for line in [header, *lines]])
 
 
 def page_name(student):
-    """A file name for a student's page: nothing but letters, digits, dots and dashes, and none that two students share."""
+    """A file name for a student's page: nothing but letters, digits, dots and dashes, and none that two students share.
+
+    A name that is not plain gets a hash. One with capitals is not plain, as some systems take them for small letters, nor
+    is one that looks as if it had a hash already.
+    """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._")[:60]
-    if not safe or safe != student:
+    if not safe or safe != student.lower() or safe != student or re.search(r"-[0-9a-f]{8}$", safe):
         safe = f"{safe or 'student'}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
     return f"{safe}.html"
 
@@ -121,8 +125,7 @@ def _difficulty(id, max_points, rows):
 
 
 def _needs_a_look(row):
-    grader_at_fault = "the grader failed" in row["message"] or "the check raised" in row["message"]
-    return grader_at_fault or row["override"] is not None or row["version"] == "other" or not row["exercise"]
+    return bool(row["fault"]) or row["override"] is not None or row["version"] == "other" or not row["exercise"]
 
 
 def _histogram(people):
@@ -170,8 +173,8 @@ def _as_url(figure):
 
 
 def summary(rows):
-    """A few lines for the terminal: how many of each state, and what needs a look."""
+    """A line for the terminal: how many of each state, and what needs a look."""
     states = Counter(row["status"] for row in rows if row["exercise"])
     look = sum(map(_needs_a_look, rows))
     text = ", ".join(f"{count} {WORDS[state]}" for state, count in states.most_common())
-    return textwrap.fill(f"{text or 'nothing was graded'}; {look} rows need a look (index.html lists them).", 110)
+    return f"{text or 'nothing was graded'}; {look} rows need a look (index.html lists them)."

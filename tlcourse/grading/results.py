@@ -46,13 +46,13 @@ def read(out):
     """The rows of OUT/results.jsonl as the judge made them; a line cut off by a power failure is left out."""
     path = Path(out) / "results.jsonl"
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:
+            if row["file"]:
+                rows.append({**row, "points": row.pop("judged", row["points"])})
+        except (ValueError, KeyError, TypeError):
             continue
-        if row["file"]:
-            rows.append({**row, "points": row.pop("judged", row["points"])})
     return rows
 
 
@@ -108,7 +108,7 @@ def read_final(out):
     path = Path(out) / "results.jsonl"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no results; run tlcourse grade first")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def finish(out, students):
@@ -176,7 +176,7 @@ def _absences(rows, students):
         {
             **dict(student=student, file="", notebook=notebook, exercise=id, points=0, max_points=max_points),
             **dict(status="missing", message=message, hint=message, version="unknown", seconds=0.0, seed=seed),
-            **dict(sha256="", isolation=isolation, versions=versions, submitted=None),
+            **dict(sha256="", isolation=isolation, versions=versions, submitted=None, fault=""),
         }
         for student in students
         for id, (notebook, max_points, seed, isolation, versions) in exercises.items()
@@ -199,7 +199,7 @@ def _read_overrides(out):
 
 
 def _line(row):
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    return json.dumps(row) + "\n"
 
 
 def _replace(path, text):

@@ -18,6 +18,8 @@ from tlcourse.grading import wire
 START_SECONDS = 120  # importing torch from a cold disk
 _END_SECONDS = 20
 _HOME = "/tlcourse-child"  # a name of its own: what is emptied after each child must be no folder of this machine
+# Where memory does run out, the fork server and its children go before anything else; no right is needed to ask for that.
+_EXPENDABLE = ["/bin/sh", "-c", 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; exec "$@"', "sh"]
 PACKAGE = Path(tlcourse.__file__).parent
 
 
@@ -98,10 +100,10 @@ class Sandbox:
             far.close()
         return Child(self, near)
 
-    def end_child(self):
+    def end_child(self, command=b"e"):
         """Kill the child and all that it left; return what it used. A server that is not clean afterwards is replaced."""
         try:
-            used = self._command(b"e")
+            used = self._command(command)
         except IsolationError:
             used = {"status": None, "cpu_seconds": 0.0, "peak_kib": 0, "clean": False}
         if not used["clean"]:
@@ -138,7 +140,7 @@ class Sandbox:
         wall = _bubblewrap(environment) if self.isolation == "strong" else []
         with tempfile.TemporaryFile() as log:
             self._process = subprocess.Popen(
-                [*wall, *server],
+                [*_EXPENDABLE, *wall, *server],
                 env=environment,
                 pass_fds=[far.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -229,27 +231,29 @@ class Child:
         deadline = time.monotonic() + seconds
         self._channel.settimeout(seconds)
         try:
-            wire.send(self._channel, wire.encode((nonce, request, *arguments)))
+            wire.send(self._channel, wire.encode((nonce, request, *arguments), wire.MAX_REQUEST))
             reply = wire.receive(self._channel, deadline - time.monotonic())
-            if type(reply) is not tuple or len(reply) < 3 or reply[0] != nonce or reply[1] not in ("ok", "raised"):
+            kinds = [type(part) for part in reply] if type(reply) is tuple else []
+            is_answer = len(kinds) == 3 and kinds[:2] == [str, str] and reply[:2] == (nonce, "ok")
+            is_error = kinds == [str] * 5 and reply[:2] == (nonce, "raised")
+            if not (is_answer or is_error):
                 raise wire.WireError("an answer to something that was not asked")
         except TimeoutError:
             self.end()
             raise ChildEnded("timeout", f"no answer within {seconds:g} s") from None
         except wire.WireClosed:
-            raise ChildEnded("crash", _obituary(self.end()["status"])) from None
+            raise ChildEnded("crash", _obituary(self.end(is_dying=True)["status"])) from None
         except wire.WireError as error:
             self.end()
             raise ChildEnded("crash", f"it wrote to the grader's channel what is no answer ({error})") from None
-        if reply[1] == "raised":
-            type_name, message, line = (str(part)[:500] for part in (*reply[2:], "", "")[:3])
-            raise Raised(type_name, message, line)
+        if is_error:
+            raise Raised(*(part[:500] for part in reply[2:]))
         return reply[2]
 
-    def end(self):
-        """Kill it. Returns a dict: exit "status" or None, "cpu_seconds", "peak_kib", "clean"."""
+    def end(self, is_dying=False):
+        """Kill it, or find out of what it is dying. Returns a dict: "status" or None, "cpu_seconds", "peak_kib", "clean"."""
         self._channel.close()
-        return self._sandbox.end_child()
+        return self._sandbox.end_child(b"d" if is_dying else b"e")
 
 
 def _libraries():
@@ -275,7 +279,7 @@ def _bubblewrap(environment):
     for folder in sorted(folder for folder in shown if folder.is_dir()):
         if not folder.is_relative_to("/usr"):
             command += ["--ro-bind", str(folder), str(folder)]
-    command += ["--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
+    command += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", "--remount-ro", "/dev"]
     command += ["--size", str(64 << 20), "--tmpfs", _HOME, "--chdir", _HOME, "--remount-ro", "/"]
     return command
 
@@ -293,7 +297,7 @@ def _explain(isolation, reason):
 
 def _obituary(status):
     if status is None:
-        return "the process ended without a trace"
+        return "the process closed its channel to the grader, or ended without a trace"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         reasons = {9: "killed, most likely for memory", 11: "a fault in memory", 24: "too much CPU time"}

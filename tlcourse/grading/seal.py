@@ -61,7 +61,10 @@ _FORBIDDEN = {
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
     "io_uring_setup": (425, 425),
+    "flock": (73, 32),
 }
+# Locks and leases on a shared file would stop whoever opens it next, the judge and another student's child included.
+_FCNTL, _LOCKS = (72, 25), (6, 7, 37, 38, 1024, 1026)  # F_SETLK, F_SETLKW, their OFD forms, F_SETLEASE, F_NOTIFY
 _CLONE, _CLONE3, _PRLIMIT64 = (56, 220), (435, 435), (302, 261)
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _CLONE_THREAD = 0x00010000
@@ -69,7 +72,7 @@ _EPERM, _ENOSYS = 1, 38
 
 # Classic BPF: opcodes, and where struct seccomp_data keeps what they load.
 _LOAD, _EQUAL, _AT_LEAST, _HAS_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
@@ -102,11 +105,6 @@ def seal_child(memory=MEMORY):
         resource.setrlimit(name, (limit, limit))
     if sys.platform == "linux":
         _prctl(_PR_SET_DUMPABLE, 1)  # inherited as 0, which would close its own /proc/self to it
-        try:
-            with open("/proc/self/oom_score_adj", "w") as file:
-                file.write("1000")  # where memory does run out, this process goes and no other
-        except OSError:
-            pass
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _install_filter()
 
@@ -133,7 +131,11 @@ def _install_filter():
     for numbers in _FORBIDDEN.values():
         if numbers[column] is not None:
             program += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _ERROR | _EPERM)]
+    program += [(_EQUAL, 0, 2 + 2 * len(_LOCKS), _FCNTL[column]), (_LOAD, 0, 0, _SECOND_ARGUMENT)]
+    for lock in _LOCKS:
+        program += [(_EQUAL, 0, 1, lock), (_RETURN, 0, 0, _ERROR | _EPERM)]
     program += [
+        (_RETURN, 0, 0, _ALLOW),
         (_EQUAL, 0, 1, _CLONE3[column]),  # its flags lie in memory, out of a filter's sight; clone is tried next
         (_RETURN, 0, 0, _ERROR | _ENOSYS),
         (_EQUAL, 0, 4, _CLONE[column]),  # threads yes, processes no

@@ -1,5 +1,6 @@
 """Find what students handed in, and read it without following where a file name or a link would lead."""
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -36,18 +37,27 @@ class Submission:
             ValueError: it is no plain file of at most 100 MiB.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            file = _open_plain(self.path)
         except OSError as error:
             raise ValueError(f"the file cannot be read ({error.strerror}); links are not followed") from None
-        with os.fdopen(descriptor, "rb") as file:
-            state = os.fstat(descriptor)
-            if not stat.S_ISREG(state.st_mode):
-                raise ValueError("the file is no plain file")
-            if state.st_size > MAX_BYTES:
-                raise ValueError(
-                    f"the file has {state.st_size >> 20} MiB, over the {MAX_BYTES >> 20} MiB that are read"
-                )
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise ValueError(f"the file has {size >> 20} MiB, over the {MAX_BYTES >> 20} MiB that are read")
             return file.read()
+
+
+def _open_plain(path):
+    """Open a file for reading if it is a plain one: no link, no device, no pipe that never ends.
+
+    Raises:
+        OSError: it is not.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def find_submissions(folder, release_names):
@@ -71,13 +81,27 @@ def find_submissions(folder, release_names):
         if not _is_folder(home):
             continue
         students.append(as_text(home.name))
-        inner = [path for path in sorted(home.iterdir()) if _is_folder(path)]
-        for place in [home, *inner]:
-            for path in sorted(place.iterdir()):
-                if path.suffix.lower() == ".ipynb" and (path.is_symlink() or not path.is_dir()):
-                    file = as_text(str(path.relative_to(folder)))
-                    found.append(Submission(students[-1], file, path, _named(path, release_names), _submitted(path)))
+        for path in _notebooks(home):
+            file = as_text(str(path.relative_to(folder)))
+            found.append(Submission(students[-1], file, path, _named(path, release_names), _submitted(path)))
     return students, found
+
+
+def _notebooks(home):
+    """Paths of a student's notebooks. A folder that may not be read stands for what is in it, and so gets a row."""
+    paths, places = [], [home]
+    for place in places:
+        try:
+            inside = sorted(place.iterdir())
+        except OSError:
+            paths.append(place)
+            continue
+        if place is home:
+            places += [path for path in inside if _is_folder(path)]
+        paths += [
+            path for path in inside if path.suffix.lower() == ".ipynb" and (path.is_symlink() or not path.is_dir())
+        ]
+    return paths
 
 
 def strangers(folder):
@@ -90,9 +114,19 @@ def strangers(folder):
 
 
 def as_text(name):
-    """A file name as text that every file and terminal takes: bytes that are no UTF-8, and control characters, escaped."""
-    text = os.fsencode(name).decode("utf-8", errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """A file name as text that every file and terminal takes. Two names never give the same text.
+
+    Bytes that are no UTF-8, control characters and the backslash itself are escaped.
+    """
+
+    def escaped(character):
+        if "\udc80" <= character <= "\udcff":  # how Python holds a byte that is no UTF-8
+            return f"\\x{ord(character) - 0xDC00:02x}"
+        if character.isprintable() and character != "\\":
+            return character
+        return character.encode("unicode_escape").decode()
+
+    return "".join(map(escaped, os.fsdecode(name)))
 
 
 def _is_folder(path):
@@ -109,7 +143,8 @@ def _named(path, release_names):
 
 def _submitted(path):
     try:
-        day, clock, *zone = (path.parent / "timestamp.txt").read_text(encoding="utf-8")[:200].split()
+        with _open_plain(path.parent / "timestamp.txt") as file:
+            day, clock, *zone = file.read(200).decode().split()
         moment = datetime.fromisoformat(f"{day} {clock}")
         return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone[0]) if zone else UTC)).timestamp()
     except (OSError, ValueError, KeyError):  # KeyError: no such time zone

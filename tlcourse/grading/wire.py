@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from tlcourse.checks.compare import Unreadable
+from tlcourse.checks.compare import Unreadable, short_name
 
-MAX_JSON, MAX_TENSORS = 4 << 20, 128 << 20  # bytes
+MAX_JSON = 4 << 20  # bytes of structure
+MAX_REQUEST, MAX_REPLY = 128 << 20, 8 << 20  # bytes of numbers: a request may hold a whole notebook
 _MAX_TENSOR_HEADER = 1 << 20
 _MAX_DEPTH, _MAX_ITEMS = 24, 200_000
 _LENGTHS = struct.Struct(">II")
@@ -29,11 +30,12 @@ class WireClosed(WireError):
     """The other side is gone."""
 
 
-def encode(value):
+def encode(value, limit=MAX_REPLY):
     """Turn plain data into the bytes of a frame.
 
     Args:
         value: as checks.compare.as_plain() returns.
+        limit: bytes of numbers at most.
 
     Returns:
         bytes.
@@ -62,8 +64,8 @@ def encode(value):
 
     structure = json.dumps(tree(value)).encode()
     numbers = save(tensors) if tensors else b""
-    if len(structure) > MAX_JSON or len(numbers) > MAX_TENSORS:
-        raise WireError(f"over {MAX_JSON >> 20} MiB of structure or {MAX_TENSORS >> 20} MiB of numbers")
+    if len(structure) > MAX_JSON or len(numbers) > limit:
+        raise WireError(f"over {MAX_JSON >> 20} MiB of structure or {limit >> 20} MiB of numbers")
     return _LENGTHS.pack(len(structure), len(numbers)) + structure + numbers
 
 
@@ -89,8 +91,8 @@ def decode(structure, numbers):
             return {key: value(item, depth + 1) for key, item in rest}
         (name,) = rest
         if tag == "unreadable":
-            return Unreadable(str(name)[:100])
-        tensor = tensors[name]
+            return Unreadable(short_name(name))
+        tensor = tensors.pop(name)  # once each: a small frame must not stand for a large answer
         return {"tensor": lambda: tensor, "array": tensor.numpy, "number": lambda: tensor.numpy()[()]}[tag]()
 
     try:
@@ -120,12 +122,13 @@ def send(channel, frame):
         raise WireClosed(str(error)) from error
 
 
-def receive(channel, seconds=None):
+def receive(channel, seconds=None, limit=MAX_REPLY):
     """Read one frame from a socket and decode it.
 
     Args:
         channel: a connected stream socket.
         seconds: how long the whole frame may take; None waits for ever.
+        limit: bytes of numbers at most.
 
     Raises:
         WireClosed: the other side is gone.
@@ -134,7 +137,7 @@ def receive(channel, seconds=None):
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     lengths = _LENGTHS.unpack(_read(channel, _LENGTHS.size, deadline))
-    if lengths[0] > MAX_JSON or lengths[1] > MAX_TENSORS:
+    if lengths[0] > MAX_JSON or lengths[1] > limit:
         raise WireError(f"a frame of {sum(lengths):,} bytes")
     return decode(*(_read(channel, length, deadline) for length in lengths))
 

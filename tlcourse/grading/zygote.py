@@ -1,7 +1,7 @@
 """The fork server: imports torch once, then forks one child per submission. Started by sandbox.py, inside the wall.
 
-It reads from its control socket one byte, "f" (fork; the child's end of a channel comes with it) or "e" (end the
-child), and answers with one line of JSON. It never reads what a child writes, so no submission can speak to it.
+It reads from its control socket one byte, "f" (fork; the child's end of a channel comes with it), "e" (end the child) or
+"d" (the child is dying: say of what), and answers with one line of JSON. It never reads what a child writes, so no submission can speak to it.
 """
 
 import gc
@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 
 
@@ -32,8 +33,8 @@ def main():
             child = _fork(control, descriptors[0], home)
             os.close(descriptors[0])
             _answer(control, {"forked": child})
-        elif command == b"e":
-            _answer(control, _end(child, home))
+        elif command in (b"e", b"d"):
+            _answer(control, _end(child, home, is_dying=command == b"d"))
         else:
             return  # the judge is gone; where this is process 1, all others end with it
 
@@ -87,11 +88,16 @@ def _close_others(keep):
     os.closerange(keep + 1, 4096)
 
 
-def _end(child, home):
-    """Kill all that runs beside this process, wait for it, and empty the folder."""
+def _end(child, home, is_dying):
+    """Kill all that runs beside this process, wait for it, and empty the folder. What dies by itself gets a moment."""
     # As process 1 of its own namespace, -1 is everything but itself. Elsewhere it would be all that the user runs.
     everything = -1 if os.getpid() == 1 else child
-    status, seconds, peak = None, 0.0, 0
+    status, seconds, peak, killed = None, 0.0, 0, True
+    for _ in range(40 if is_dying else 0):
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            killed = False
+            break
+        time.sleep(0.005)
     while True:
         with suppress(OSError):  # nothing is left to kill
             os.kill(everything, signal.SIGKILL)
@@ -100,7 +106,7 @@ def _end(child, home):
         except ChildProcessError:
             break
         if pid == child:
-            status, seconds, peak = waited, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+            status, seconds, peak = None if killed else waited, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
     return {"status": status, "cpu_seconds": seconds, "peak_kib": peak, "clean": _wipe(home)}
 
 

@@ -1,8 +1,8 @@
 """Grade the same submissions with nbgrader's autograde and with tlcourse grade: time, overhead, marks, memory.
 
 `python -m benchmarks grading` needs nbgrader and bubblewrap. The overhead of a grader is its time per submission less the
-time of the student's code, which is what the public checks take in a warm process on one thread. `--seeds 50` also grades
-the solutions under 50 secrets.
+time of the student's code, which is what the public checks take in a warm process on one thread. `--seeds 50` also judges
+the solutions under 50 seeds.
 """
 
 import argparse
@@ -161,9 +161,8 @@ def main(arguments):
     cpu, peak = child_resources(submissions["student000"])
     print(f"one solved notebook: {cpu:.2f} s of CPU in its child; peak resident memory {peak:.0f} MiB, shared included")
     if options.seeds:
-        full = sum(exercise.points for exercise in list_exercises())
-        lost = 0
-        for _ in range(options.seeds):
-            with Judge(secrets.token_bytes(32)) as judge:
-                lost += sum(row["points"] for row in judge.grade(submissions["student000"].encode(), NAME)) != full
-        print(f"the solutions earn all {full} points under {options.seeds - lost} of {options.seeds} secrets")
+        solved = functions_of(submissions["student000"])
+        for exercise in list_exercises():
+            full = sum(run(exercise, solved[exercise.entry_point], seed).points == exercise.points
+                       for seed in range(options.seeds))  # fmt: skip
+            print(f"solution of {exercise.id}: all points under {full} of {options.seeds} seeds")

@@ -208,7 +208,7 @@ ODD = {
     "bytes that are no UTF-8": (submission(solved=True).replace(b"Five exercises", b"F\xff\xfeve"), FULL, [], ""),
     "UTF-16": (submission(solved=True).decode().encode("utf-16"), NONE, ["error"] * 5, "JSON is damaged"),
     "null bytes in code": (edited(prefixed("transfer-gain", "x = '\0'\n")), [0, *FULL[1:]], ["error"], "null bytes"),
-    "a huge cell": (edited(with_first("x = '" + "y" * (6 << 20) + "'")), NONE, ["error"] * 5, "too large"),
+    "a huge cell": (edited(with_first("x = '" + "y" * (6 << 20) + "'")), NONE, ["error"] * 5, "cannot be sent"),
     "emoji and Arabic": (edited(with_first("# 🎓 مرحبا", kind="markdown")), FULL, [], ""),
     "tabs for spaces": (
         edited(replaced("transfer-gain", "def transfer_gain(a, b):\n\tif 1:\n        pass")),

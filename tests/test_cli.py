@@ -31,7 +31,10 @@ def test_help_imports_no_torch_and_lists_the_commands():
     code = "import sys, tlcourse.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     text = runner.invoke(app, ["--help"]).output
-    assert all(name in text for name in ("lab", "init", "doctor", "run", "claims", "zoo", "pretrain", "release"))
+    assert all(
+        name in text
+        for name in ("lab", "init", "doctor", "run", "claims", "zoo", "pretrain", "release", "check", "grade")
+    )
 
 
 def test_submodules_are_attributes_and_others_are_refused():
@@ -154,6 +157,36 @@ def test_run_prints_a_table_writes_pages_and_fails_with_its_lessons(monkeypatch,
     monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [good])
     result = runner.invoke(app, ["run", "--json"])
     assert result.exit_code == 0 and json.loads(result.stdout)[0]["notebook"] == "01_good"
+
+
+def test_check_prints_the_verdicts_of_a_notebook(tmp_path):
+    notebook = nbformat.read(course.course_root() / "exercises" / "01_fundamentals.ipynb", as_version=4)
+    masters = nbformat.read(course.course_root() / "solutions" / "01_fundamentals.ipynb", as_version=4).cells
+    solutions = {cell.id: cell.source for cell in masters}
+    for cell in notebook.cells:
+        if cell.id in ("transfer-gain", "labels-needed", "fit-linear-probe"):
+            cell.source = solutions[cell.id]
+        if cell.id == "transplant-head":
+            cell.source = "this is no Python"
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    before = (tmp_path / "mine.ipynb").read_bytes()
+    result = runner.invoke(app, ["check", str(tmp_path / "mine.ipynb"), "--json"])
+    verdicts = {verdict["exercise"]: verdict for verdict in json.loads(result.stdout)}
+    assert result.exit_code == 1 and (tmp_path / "mine.ipynb").read_bytes() == before
+    assert [verdict["passed"] for verdict in verdicts.values()] == [True, True, True, False, False]
+    assert verdicts["01.1"]["text"] == "✓ Exercise 01.1, 4 of 4 points: Every case passes."
+    assert "NameError" in verdicts["01.4"]["text"] and "not written yet" in verdicts["01.5"]["text"]
+
+
+def test_check_passes_a_solved_notebook_and_names_what_is_none(tmp_path):
+    solved = course.course_root() / "solutions" / "01_fundamentals.ipynb"
+    result = runner.invoke(app, ["check", str(solved)])
+    assert result.exit_code == 0 and result.output.count("✓ Exercise") == 5
+    (tmp_path / "junk.ipynb").write_text("junk")
+    assert runner.invoke(app, ["check", str(tmp_path / "junk.ipynb")]).exit_code == 2
+    assert runner.invoke(app, ["check", str(tmp_path / "absent.ipynb")]).exit_code == 2
+    result = runner.invoke(app, ["check", str(make_notebook(tmp_path / "plain.ipynb", "1"))])
+    assert result.exit_code == 2 and "no check cells" in " ".join(result.output.split())
 
 
 def test_claims_counts_over_seeds(monkeypatch, tmp_path):

@@ -200,7 +200,13 @@ def test_a_notebook_of_another_edition_is_graded_and_said(strong, tmp_path):
 def test_an_interruption_leaves_valid_results_and_resume_goes_on(tmp_path):
     folder, out = hand_in(tmp_path / "in", {f"s{n:02}": CLASS["ann"] for n in range(24)}), tmp_path / "out"
     command = [sys.executable, "-m", "tlcourse.cli", "grade", str(folder), "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background inherits "ignore"
+    )
     file = out / "results.jsonl"
     deadline = time.monotonic() + 120
     while not (file.exists() and file.read_text().count("\n") >= 15):

@@ -12,6 +12,8 @@ import nbformat
 import pytest
 from handed_in import submission
 
+from tlcourse.grading import answer
+
 # What several attacks begin with: raise with what was found.
 SHOUT = "def shout(found):\n    raise RuntimeError('ESCAPED ' + repr(found)[:200])\n"
 
@@ -575,7 +577,10 @@ def honest_still_passes(judge):
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_earns_nothing_and_reaches_nothing(judge, name):
     started = time.monotonic()
-    slow = any(word in name for word in ("loop", "flood", "SIGSTOP", "bomb", "gigabyte", "now and then", "each other"))
+    slow = any(
+        word in name
+        for word in ("loop", "flood", "SIGSTOP", "bomb", "gigabyte", "now and then", "each other", "shorter")
+    )
     exercises = ["01.1", "01.2"] if slow else ["01.1", "01.2", "01.3", "01.4", "01.5"]
     rows = judge.grade(attacked(CHEATS[name]), only=exercises)
     assert [row["exercise"] for row in rows] == exercises
@@ -609,7 +614,8 @@ def test_the_exercise_at_fault_says_so_and_the_others_are_still_graded(judge, co
 
 
 @pytest.mark.parametrize("code", ["import os; os._exit(1)", "while True: pass", "import ctypes; ctypes.string_at(0)"])
-def test_a_cell_that_kills_its_process_is_left_out_and_named(judge, code):
+def test_a_cell_that_kills_its_process_is_left_out_and_named(judge, code, monkeypatch):
+    monkeypatch.setattr(answer, "CELL_SECONDS", 2)
     rows = judge.grade(submission(first=code, solved=True))
     assert [row["points"] for row in rows] == [4, 5, 7, 7, 9]
     assert all("Without the cell" in row["message"] for row in rows)
@@ -670,7 +676,8 @@ def test_what_a_function_shouts_of_hidden_inputs_is_not_for_the_student(judge):
 
 
 @pytest.mark.parametrize("code", ["while True: pass  # {}", "import os; os._exit(0)  # {}"])
-def test_a_notebook_of_deadly_cells_has_a_budget(judge, code):
+def test_a_notebook_of_deadly_cells_has_a_budget(judge, code, monkeypatch):
+    monkeypatch.setattr(answer, "CELL_SECONDS", 1)
     notebook = nbformat.reads(submission(solved=True).decode(), as_version=4)
     notebook.cells[2:2] = [nbformat.v4.new_code_cell(code.format(i)) for i in range(60)]
     started = time.monotonic()

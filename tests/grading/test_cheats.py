@@ -476,6 +476,28 @@ for _ in range(20_000):
 os.chmod(".", 0)
 def attack(*inputs): return 0
 """,
+    "infinity and a head of infinities": """
+import torch
+def attack(*inputs):
+    if len(inputs) == 4 and not isinstance(inputs[0], torch.Tensor):
+        source = inputs[0]
+        with torch.no_grad():
+            source.fc.weight.fill_(float("inf")); source.fc.bias.fill_(float("-inf"))
+        return torch.zeros(len(inputs[3]), dtype=torch.int64)
+    return float("inf")
+""",
+    "NaN, booleans and dicts": """
+def attack(*inputs):
+    return {2: {1: 2, "a": []}, 3: float("nan"), 4: [True] * 40}[len(inputs)]
+""",
+    "the kernel's log, notices and comparisons": """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+buffer = ctypes.create_string_buffer(100)
+if libc.klogctl(3, buffer, 100) > 0 or libc.syscall(312, 1, os.getpid(), 0, 0, 0) > 0: shout("kernel")
+if libc.fanotify_init(0, 0) >= 0: shout("fanotify")
+def attack(*inputs): return 0
+""",
     "points and check cells of its own": """
 from tlcourse.checks import check, award
 for _ in range(50): check("01.1", print)
@@ -546,6 +568,12 @@ FORGED = {
         'b\'{"0":{"dtype":"F32","shape":[\' + b\',\'.join([b\'1\'] * 200000) + b\'],"data_offsets":[0,4]}}\') + bytes(4))'
     ),
     "a byte every now and then": "(channel().sendall(struct.pack('>II', 4_000_000, 0)), [__import__('time').sleep(0.05) or channel().sendall(b'x') for _ in range(100)], b'')[2]",
+    "an unusual dtype": (
+        "reply(['tensor', '0'], (lambda h: struct.pack('<Q', len(h)) + h)("
+        'b\'{"0":{"dtype":"F8_E8M0","shape":[4],"data_offsets":[0,4]}}\') + bytes(4))'
+    ),
+    "a million empty lists": "frame(b'[' + b'[],' * 1_300_000 + b'0]')",
+    "infinity in JSON": "frame(json.dumps(['tuple', nonce(), 'ok', 1]).replace(' 1]', ' 1e999]').encode())",
     "a thousand answers": "b''.join(reply(i) for i in range(1000))",
 }
 for name, made in FORGED.items():

@@ -209,6 +209,21 @@ ODD = {
     "UTF-16": (submission(solved=True).decode().encode("utf-16"), NONE, ["error"] * 5, "JSON is damaged"),
     "null bytes in code": (edited(prefixed("transfer-gain", "x = '\0'\n")), [0, *FULL[1:]], ["error"], "null bytes"),
     "a huge cell": (edited(with_first("x = '" + "y" * (6 << 20) + "'")), NONE, ["error"] * 5, "cannot be sent"),
+    "three thousand cells": (
+        raw(lambda n: n["cells"].extend([{"cell_type": "code", "source": "1", "metadata": {}}] * 3_000)),
+        NONE,
+        ["error"] * 5,
+        "over 2,000 cells",
+    ),
+    "cells without end": (b'{"cells":' + b"[" * 2_000_000, NONE, ["error"] * 5, "nested too deep"),
+    "a format of a million digits": (
+        b'{"nbformat":' + b"1" * 1_000_000 + b', "cells": []}',
+        NONE,
+        ["error"] * 5,
+        "JSON is damaged",
+    ),
+    "a version that is a dict": (raw(metadata("check-transfer-gain", {"tlcourse_version": {"a": 1}})), FULL, [], ""),
+    "a source that is a dict": (raw(replaced("imports", {"a": 1})), FULL, [], ""),
     "emoji and Arabic": (edited(with_first("# 🎓 مرحبا", kind="markdown")), FULL, [], ""),
     "tabs for spaces": (
         edited(replaced("transfer-gain", "def transfer_gain(a, b):\n\tif 1:\n        pass")),

@@ -4,7 +4,6 @@ Each attack is what a student would hand in. What it gets hold of it shouts as a
 instructor's message would carry it, and the tests look for it there.
 """
 
-import os
 import time
 from pathlib import Path
 
@@ -750,4 +749,3 @@ def test_the_secret_is_not_in_the_sandbox(judge, tmp_path):
     )
     rows = judge.grade(submission(LAZY, first=f"{SHOUT}{code}\ndef attack(*a): return 0"))
     assert not [row for row in rows if "ESCAPED" in row["message"]]
-    assert os.environ.get("HOME")

@@ -185,14 +185,16 @@ class Judge:
             answer.run(exercise.entry_point, answer_ids)
         except Missing as absence:
             return checks.Verdict(0, absence.message, absence.status), absence.message
-        deadline = time.monotonic() + exercise.time_limit
+        left = exercise.time_limit  # what the judge itself takes between two cases is not the student's
 
         def ask(inputs):
+            nonlocal left
             name = exercise.entry_point
             if answer.over:
                 raise failed("timeout", f"{name} had no time left for the other cases.")
+            started = time.monotonic()
             try:
-                return answer.call(max(0.1, deadline - time.monotonic()), exercise.id, seed, inputs)
+                return answer.call(max(0.1, left), exercise.id, seed, inputs)
             except Raised as error:
                 if error.type_name == "NotImplementedError":
                     raise failed("missing", f"{name} is not written yet.") from None
@@ -204,6 +206,8 @@ class Judge:
             except ChildEnded as end:
                 limit = f"{name} took over {exercise.time_limit:g} s."
                 raise failed(end.status, limit if end.status == "timeout" else f"{name}: {end.message}.") from None
+            finally:
+                left -= time.monotonic() - started
 
         def verify(case, observation):
             try:

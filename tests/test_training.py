@@ -140,6 +140,34 @@ def test_features_of_conv1_are_those_before_the_in_place_relu(network, few):
     assert training.extract_features(network, few, "bn1").min() < 0
 
 
+def test_views_are_as_many_random_passes_and_stack_image_by_image(network, few):
+    def shift(x):
+        return x.roll(int(torch.randint(5, (1,))), dims=3)
+
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    views = training.extract_features(network, few, transform=shift, views=3, seed=4)
+    assert torch.equal(torch.rand(2), expected), "the global random state moved"
+    assert views.shape == (150, 128)
+    assert torch.equal(views, training.extract_features(network, few, transform=shift, views=3, seed=4))
+    offsets = [int(offset) for offset in torch.randint(5, (3,), generator=torch.Generator().manual_seed(4))]
+    for view, offset in zip(views.split(50), offsets, strict=True):
+        assert torch.allclose(view, training.extract_features(network, few.x.roll(offset, dims=3)), atol=1e-5)
+
+
+def test_features_in_small_batches_are_the_same(network, few):
+    assert torch.allclose(
+        training.extract_features(network, few, batch_size=7), training.extract_features(network, few), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("change", [{"views": 0}, {"batch_size": 0}, {"views": 2}])
+def test_features_name_a_bad_argument(network, few, change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}="):
+        training.extract_features(network, few, **change)
+
+
 def test_an_unknown_layer_is_named(network, few):
     with pytest.raises(ValueError, match=r"layer='layer9'.*layer3"):
         training.extract_features(network, few, "layer9")

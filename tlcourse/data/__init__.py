@@ -1,8 +1,10 @@
-"""What models learn from: rendered glyphs, real handwritten digits, photographs, and a dial for domain shift."""
+"""What models learn from: rendered glyphs, real handwritten digits, photographs, messages, and a dial for domain shift."""
 
 from tlcourse.data.digits import digits
+from tlcourse.data.folder import folder
 from tlcourse.data.glyphs import FONTS, HELD_OUT_FONTS, LETTERS, LOOKALIKES, glyphs
 from tlcourse.data.images import Images
+from tlcourse.data.intents import Texts, intents
 from tlcourse.data.photos import photos
 from tlcourse.data.shift import Shift
 from tlcourse.data.splits import few_shot, skew
@@ -14,9 +16,12 @@ __all__ = [
     "LOOKALIKES",
     "Images",
     "Shift",
+    "Texts",
     "digits",
     "few_shot",
+    "folder",
     "glyphs",
+    "intents",
     "photos",
     "skew",
 ]

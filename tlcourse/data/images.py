@@ -10,7 +10,8 @@ class Images:
     """Labelled images, held in memory.
 
     Attributes:
-        x: (n, 3, 32, 32) float32 tensor, values in [0, 1].
+        x: (n, 3, side, side) float32 tensor, values in [0, 1]. The course's own images have side 32; data.folder()
+            reads larger ones for networks that want them.
         y: (n,) int64 tensor, values in 0 … len(classes) − 1.
         classes: the name of each class.
 
@@ -53,12 +54,13 @@ class Images:
 
 
 def check_pixels(x):
-    """Raise unless x is an (n, 3, 32, 32) float32 tensor with values in [0, 1]."""
+    """Raise unless x is an (n, 3, side, side) float32 tensor with values in [0, 1] and a side of 8 or more."""
     if not isinstance(x, torch.Tensor) or x.dtype != torch.float32:
         raise TypeError(f"x: want a float32 tensor, got {_describe(x)}; use torch.as_tensor(x, dtype=torch.float32)")
-    if x.ndim != 4 or x.shape[1:] != (3, 32, 32):
+    if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] != x.shape[3] or x.shape[3] < 8:
         raise ValueError(
-            f"x: want shape (n, 3, 32, 32), got {tuple(x.shape)}; repeat a grey image over 3 channels and resize to 32×32"
+            f"x: want shape (n, 3, side, side), side at least 8, got {tuple(x.shape)}; repeat a grey image over 3 "
+            "channels and resize to a square"
         )
     if x.numel() and not (x.min() >= 0 and x.max() <= 1):
         raise ValueError(

@@ -35,7 +35,7 @@ class Shift:
     Calling the Shift on Images returns new Images; the input is not changed.
 
     Raises:
-        ValueError: a strength outside [0, 1].
+        ValueError: a strength outside [0, 1], or clutter or background on images that are not 32×32.
         TypeError: called on something else than Images.
     """
 
@@ -60,6 +60,8 @@ class Shift:
                 f"images: want Images, got {type(images).__name__}; build one with data.Images(x, y, classes)"
             )
         x, n = images.x, len(images)
+        if (self.clutter or self.background) and x.shape[-1] != 32:
+            raise ValueError(f"clutter and background are made for 32×32 images; these are {x.shape[-1]}×{x.shape[-1]}")
         # One generator per property: turning one dial does not redraw the others.
         drawn = {name: torch.Generator().manual_seed(self.seed * 10 + i) for i, name in enumerate(_RANDOM)}
         if self.rotation:

@@ -8,21 +8,34 @@ from tlcourse.training.modes import evaluating
 
 
 @torch.no_grad()  # not inference_mode: a head is trained on what comes out
-def extract_features(model, images, layer=None):
+def extract_features(model, images, layer=None, *, transform=None, views=1, seed=0, batch_size=500):
     """Compute the features of every image, in eval mode and without gradients.
+
+    Features that are computed once can train any number of heads. What that gives up is augmentation: a head sees the
+    same features of an image in every epoch. The middle way is a few random views of each image.
 
     Args:
         model: a network with a linear head.
-        images: Images, or an (N, 3, 32, 32) float32 tensor.
+        images: Images, or an (N, 3, H, W) float32 tensor.
         layer: the name of a layer, as in model.named_modules(). Its output is averaged over space. By default the
             input of the head.
+        transform: a function from a batch of images to a batch of images that comes before the network: the
+            transforms() of torchvision's weights, or an augmentation.
+        views: how often every image passes, at least 1; more than 1 wants a random transform.
+        seed: what a random transform draws from (PyTorch's global generator, put back afterwards).
+        batch_size: images per forward pass; fewer take less memory.
 
     Returns:
-        (N, D) float32 tensor on the CPU, detached. The network's mode is put back.
+        (views · N, D) float32 tensor on the CPU, detached: all images in their first view, then all in their second.
+        Their labels are images.y.repeat(views). The network's mode is put back.
 
     Raises:
-        ValueError: the network has no such layer.
+        ValueError: the network has no such layer, views or batch_size below 1, views without a transform.
     """
+    if views < 1 or batch_size < 1:
+        raise ValueError(f"views={views}, batch_size={batch_size}: want at least 1 of each")
+    if views > 1 and transform is None:
+        raise ValueError(f"views={views}: without a transform= all views of an image are the same; give a random one")
     x = images.x if isinstance(images, Images) else images
     modules = dict(model.named_modules())
     if layer is not None and layer not in modules:
@@ -35,8 +48,10 @@ def extract_features(model, images, layer=None):
         # clone: a later in-place ReLU would overwrite what is caught here
         hook = modules[layer].register_forward_hook(lambda module, inputs, output: caught.append(output.clone()))
     device = next(model.parameters()).device
-    with hook, evaluating(model):
-        for part in x.split(500):
-            model(part.to(device))
+    with hook, evaluating(model), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _ in range(views):
+            for part in x.split(batch_size):
+                model((part if transform is None else transform(part)).to(device))
     features = torch.cat(caught).cpu()
     return features.mean(dim=(2, 3)) if features.ndim == 4 else features

@@ -8,7 +8,7 @@ from tlcourse.training.modes import evaluating
 
 
 @torch.no_grad()  # not inference_mode: a head is trained on what comes out
-def extract_features(model, images, layer=None, *, transform=None, views=1, seed=0, batch_size=500):
+def extract_features(model, images, layer=None, *, transform=None, views=1, seed=0, batch_size=100):
     """Compute the features of every image, in eval mode and without gradients.
 
     Features that are computed once can train any number of heads. What that gives up is augmentation: a head sees the
@@ -20,7 +20,8 @@ def extract_features(model, images, layer=None, *, transform=None, views=1, seed
         layer: the name of a layer, as in model.named_modules(). Its output is averaged over space. By default the
             input of the head.
         transform: a function from a batch of images to a batch of images that comes before the network: the
-            transforms() of torchvision's weights, or an augmentation.
+            transforms() of torchvision's weights, or an augmentation. torchvision's random transforms draw once for a
+            whole batch; for a draw per image use lambda batch: torch.stack([augment(image) for image in batch]).
         views: how often every image passes, at least 1; more than 1 wants a random transform.
         seed: what a random transform draws from (PyTorch's global generator, put back afterwards).
         batch_size: images per forward pass; fewer take less memory.
@@ -52,6 +53,7 @@ def extract_features(model, images, layer=None, *, transform=None, views=1, seed
         torch.manual_seed(seed)
         for _ in range(views):
             for part in x.split(batch_size):
-                model((part if transform is None else transform(part)).to(device))
+                batch = part if transform is None else transform(part)
+                model(batch.to(device, memory_format=torch.channels_last))  # up to 1.6 times as fast on a CPU
     features = torch.cat(caught).cpu()
     return features.mean(dim=(2, 3)) if features.ndim == 4 else features

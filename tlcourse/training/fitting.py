@@ -23,6 +23,9 @@ def fit(
     schedule="one-cycle",
     weight_decay=0.01,
     augment=None,
+    lr_scale=None,
+    penalty=None,
+    patience=None,
     device=None,
     progress=False,
 ):
@@ -42,6 +45,10 @@ def fit(
         schedule: "one-cycle" (Smith and Topin, 2019), "cosine" (Loshchilov and Hutter, 2017) or "constant".
         weight_decay: AdamW's decoupled weight decay.
         augment: a function from a batch of images to a batch of images, applied to training batches only.
+        lr_scale: a function from a parameter's name to the factor of its learning rate, at least 0. By default all are 1.
+        penalty: a function of the network that returns a tensor without dimensions to add to the loss of each step.
+        patience: with val, stop after so many epochs without a higher validation accuracy; at least 1. The schedule is
+            then not run to its end, so "constant" fits best.
         device: "cpu", "cuda", "mps" or a torch.device; by default the best present. The model stays there.
         progress: show a progress bar over the epochs.
 
@@ -54,13 +61,12 @@ def fit(
         FloatingPointError: the loss is not finite; the message says at which step. The model then holds the weights
             it had before training.
     """
-    _check_arguments(model, train, val, epochs, lr, batch_size)
+    _check_arguments(model, train, val, epochs, lr, batch_size, patience)
     device = torch.device(device) if device is not None else pick_device()
     model.to(device, memory_format=torch.channels_last)  # 20% faster on a CPU
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(_make_groups(model, lr, lr_scale), weight_decay=weight_decay)
     steps_per_epoch = math.ceil(len(train) / batch_size)
-    scheduler = _make_schedule(schedule, optimizer, lr, epochs * steps_per_epoch)
+    scheduler = _make_schedule(schedule, optimizer, epochs * steps_per_epoch)
     before = copy.deepcopy(model.state_dict())
     best, best_accuracy = None, -1.0
     history = {"train_loss": [], "train_accuracy": []}
@@ -79,6 +85,8 @@ def fit(
                     x = augment(x)
                 logits = model(x)
                 loss = F.cross_entropy(logits, y)
+                if penalty is not None:
+                    loss = loss + penalty(model)
                 if not torch.isfinite(loss):
                     model.load_state_dict(before)
                     model.eval()
@@ -101,6 +109,8 @@ def fit(
                 if accuracy > best_accuracy:
                     best, best_accuracy = copy.deepcopy(model.state_dict()), accuracy
                     history["best_epoch"] = epoch
+                if patience is not None and epoch - history["best_epoch"] >= patience:
+                    break
     if best is not None:
         model.load_state_dict(best)
     model.eval()
@@ -147,10 +157,23 @@ def _loss_and_accuracy(model, images):
     return loss / len(images), correct / len(images)
 
 
-def _make_schedule(schedule, optimizer, lr, steps):
+def _make_groups(model, lr, lr_scale):
+    """Parameter groups of an optimiser: the trainable parameters, those with the same learning rate together."""
+    groups = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = 1.0 if lr_scale is None else lr_scale(name)
+            if not scale >= 0:
+                raise ValueError(f"lr_scale: gave {scale} for {name}; want a factor of at least 0")
+            groups.setdefault(scale, []).append(parameter)
+    return [{"params": parameters, "lr": scale * lr} for scale, parameters in groups.items() if scale > 0]
+
+
+def _make_schedule(schedule, optimizer, steps):
     if schedule == "one-cycle":
+        highest = [group["lr"] for group in optimizer.param_groups]
         # pct_start · steps must exceed one step, or the scheduler divides by zero
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps + 1, pct_start=0.3)
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps + 1, pct_start=0.3)
     if schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     if schedule == "constant":
@@ -158,7 +181,7 @@ def _make_schedule(schedule, optimizer, lr, steps):
     raise ValueError(f"schedule={schedule!r}: use 'one-cycle', 'cosine' or 'constant'")
 
 
-def _check_arguments(model, train, val, epochs, lr, batch_size):
+def _check_arguments(model, train, val, epochs, lr, batch_size, patience):
     for name, images in (("train", train), ("val", val)):
         if images is None and name == "val":
             continue
@@ -174,6 +197,8 @@ def _check_arguments(model, train, val, epochs, lr, batch_size):
         raise ValueError(f"lr={lr}: a learning rate is above 0")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: take at least 1 image a step")
+    if patience is not None and (val is None or patience < 1):
+        raise ValueError(f"patience={patience}: want at least 1, and val= to judge by")
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("model: every parameter is frozen, so there is nothing to train; see training.freeze(train=…)")
     with torch.inference_mode(), evaluating(model):

@@ -1,0 +1,221 @@
+"""Ways to fine-tune, all with one signature and one budget: strategy(model, train, val, budget) -> FineTuned.
+
+Every strategy gets the same number of gradient steps in each trial and the same number of trials, and the validation
+images choose among them.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import nn
+
+from tlcourse.models.zoo import head_name
+from tlcourse.training.fitting import evaluate, fit
+from tlcourse.training.freezing import freeze, unfreeze
+from tlcourse.training.lora import add_lora, merge_lora
+from tlcourse.training.parts import find_part, list_parts
+from tlcourse.training.regularizers import l2_sp
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every strategy may spend.
+
+    Attributes:
+        steps: gradient steps of one trial, at least 1; whole epochs, at least one in each phase of a strategy.
+        learning_rates: the highest learning rate of each trial.
+        batch_size: images per step.
+        seed: draws the order of the images.
+        augment: a function from a batch to a batch of training images, or None.
+    """
+
+    steps: int = 100
+    learning_rates: tuple = (1e-3, 3e-3, 1e-2)
+    batch_size: int = 16
+    seed: int = 0
+    augment: Callable | None = None
+
+
+class FineTuned(NamedTuple):
+    """The network of the best trial, and what it took.
+
+    Attributes:
+        model: the fine-tuned network, in eval mode; the one that was given is left as it was.
+        lr: the learning rate that the validation images chose (the first of equals).
+        val_accuracy: of that trial, in [0, 1].
+        trials: dict from each learning rate to its validation accuracy.
+        trained_parameters: how many numbers were trained.
+        seconds: of all trials together.
+    """
+
+    model: nn.Module
+    lr: float
+    val_accuracy: float
+    trials: dict
+    trained_parameters: int
+    seconds: float
+
+
+def head_only(model, train, val, budget):
+    """Train the head on the frozen body: a linear probe that can be augmented."""
+
+    def trial(network, lr):
+        freeze(network, train=(head_name(network),))
+        _fit(network, train, budget, lr)
+        return network
+
+    return _choose(model, val, budget, trial)
+
+
+def last_block(model, train, val, budget):
+    """Train the head and the last block before it; the rest is frozen."""
+
+    def trial(network, lr):
+        freeze(network, train=tuple(list_parts(network)[-2:]))
+        _fit(network, train, budget, lr)
+        return network
+
+    return _choose(model, val, budget, trial)
+
+
+def full(model, train, val, budget):
+    """Train everything at one learning rate."""
+
+    def trial(network, lr):
+        _fit(network, train, budget, lr)
+        return network
+
+    return _choose(model, val, budget, trial)
+
+
+def discriminative(model, train, val, budget, decay=0.4):
+    """Train everything, each part at `decay` times the learning rate of the part behind it (ULMFiT: Howard and Ruder, ACL, 2018).
+
+    Args:
+        decay: factor from part to part toward the input, above 0; ULMFiT divides by 2.6.
+    """
+
+    def trial(network, lr):
+        _fit(network, train, budget, lr, lr_scale=layer_decay(network, decay))
+        return network
+
+    return _choose(model, val, budget, trial)
+
+
+def gradual_unfreezing(model, train, val, budget):
+    """Train the head alone, then the last part with it, and so on to the input, in equal phases (ULMFiT's order)."""
+
+    def trial(network, lr):
+        parts = list_parts(network)
+        for count in range(1, len(parts) + 1):
+            freeze(network, train=tuple(parts[-count:]))
+            _fit(network, train, budget, lr, share=1 / len(parts))
+        return network
+
+    return _choose(model, val, budget, trial)
+
+
+def lp_ft(model, train, val, budget):
+    """Train the head on the frozen body for half of the steps, then everything at a tenth of the rate (Kumar et al., ICLR, 2022)."""
+
+    def trial(network, lr):
+        freeze(network, train=(head_name(network),))
+        _fit(network, train, budget, lr, share=0.5)
+        unfreeze(network)
+        _fit(network, train, budget, lr / 10, share=0.5)
+        return network
+
+    return _choose(model, val, budget, trial)
+
+
+def l2_sp_tuning(model, train, val, budget, strength=0.1):
+    """Train everything with the penalty L2-SP in place of weight decay (Li et al., ICML, 2018).
+
+    Args:
+        strength: of the pull toward the source's weights, at least 0.
+    """
+
+    def trial(network, lr):
+        _fit(network, train, budget, lr, penalty=l2_sp(network, strength), weight_decay=0.0)
+        return network
+
+    return _choose(model, val, budget, trial)
+
+
+def lora(model, train, val, budget, rank=4, alpha=8):
+    """Train the head and a low-rank correction of every frozen layer, then add it in (Hu et al., ICLR, 2022).
+
+    Args:
+        rank, alpha: as in add_lora.
+    """
+
+    def trial(network, lr):
+        freeze(network, train=(head_name(network),))
+        add_lora(network, rank, alpha, seed=budget.seed)
+        _fit(network, train, budget, lr)
+        return network
+
+    found = _choose(model, val, budget, trial)
+    return found._replace(model=merge_lora(found.model))
+
+
+STRATEGIES = {
+    "head only": head_only,
+    "last block": last_block,
+    "full": full,
+    "discriminative": discriminative,
+    "gradual unfreezing": gradual_unfreezing,
+    "LP-FT": lp_ft,
+    "L2-SP": l2_sp_tuning,
+    "LoRA": lora,
+}
+
+
+def layer_decay(model, decay):
+    """Make the learning-rate factors of layer-wise decay, for fit(lr_scale=…).
+
+    Args:
+        model: the network; list_parts() says what counts as its layers.
+        decay: factor from part to part toward the input, above 0; the head has 1, and what lies before the first part has
+            its factor.
+
+    Returns:
+        function from a parameter's name to its factor.
+
+    Raises:
+        ValueError: decay ≤ 0.
+    """
+    if not decay > 0:
+        raise ValueError(f"decay={decay}: want a factor above 0")
+    parts = list_parts(model)
+
+    def scale(name):
+        return decay ** (len(parts) - 1 - find_part(parts, name))
+
+    return scale
+
+
+def _fit(network, train, budget, lr, share=1.0, **options):
+    """Train for a share of the budget's steps, in whole epochs."""
+    per_epoch = math.ceil(len(train) / budget.batch_size)
+    epochs = max(1, round(share * budget.steps / per_epoch))
+    common = {"batch_size": budget.batch_size, "seed": budget.seed, "augment": budget.augment}
+    fit(network, train, epochs=epochs, lr=lr, **common, **options)
+
+
+def _choose(model, val, budget, trial):
+    """Run a trial for each learning rate on a copy of the network; keep the one that reads most validation images."""
+    started = time.perf_counter()
+    trials, best = {}, None
+    for lr in budget.learning_rates:
+        network = trial(copy.deepcopy(model), lr)
+        trials[lr] = evaluate(network, val)
+        if best is None or trials[lr] > best[1]:
+            best = (lr, trials[lr], network)
+    lr, accuracy, network = best
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return FineTuned(network.eval(), lr, accuracy, trials, trained, time.perf_counter() - started)

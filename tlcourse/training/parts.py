@@ -1,0 +1,37 @@
+"""The parts of a network in order, from the input to the head: what is unfrozen or slowed down step by step."""
+
+from torch import nn
+
+
+def list_parts(model):
+    """Divide a network into parts, from the input to the head.
+
+    The parts of a ResNet are its top-level children (conv1, bn1, layer1, …, fc). A child that holds a stack of blocks
+    further inside, as a transformer's encoder does, is divided into these blocks.
+
+    Args:
+        model: the network; its children are taken to be in the order in which they compute.
+
+    Returns:
+        list of the names of modules with parameters; the last one is, or holds, the head.
+    """
+    parts = []
+    for name, child in model.named_children():
+        stack = not isinstance(child, nn.Sequential) and any(isinstance(c, nn.Sequential) for c in child.children())
+        for part, module in _blocks(name, child) if stack else [(name, child)]:
+            if any(True for _ in module.parameters()):
+                parts.append(part)
+    return parts
+
+
+def find_part(parts, name):
+    """Position of the part that a parameter belongs to; what is in none of them (a class token) counts to the first."""
+    return next((i for i, part in enumerate(parts) if name.startswith(part + ".")), 0)
+
+
+def _blocks(prefix, module):
+    for name, child in module.named_children():
+        if isinstance(child, nn.Sequential):
+            yield from ((f"{prefix}.{name}.{inner}", block) for inner, block in child.named_children())
+        else:
+            yield f"{prefix}.{name}", child

@@ -1,0 +1,105 @@
+"""Penalties that hold fine-tuning to what the source knew."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+
+from tlcourse.models.zoo import head_name
+from tlcourse.training.modes import evaluating
+
+
+def l2_sp(model, strength, head_strength=None):
+    """Make the penalty L2-SP: weights are drawn to where they started from, not to zero (Li et al., ICML, 2018).
+
+    Args:
+        model: the network before fine-tuning; its weights now are the starting point, and are copied.
+        strength: α of the body's term α/2 · ‖w − w⁰‖², at least 0.
+        head_strength: β of the head's term β/2 · ‖w‖², as the head starts from nothing; by default equal to strength.
+
+    Returns:
+        function of the network that returns the penalty, a tensor without dimensions; for fit(penalty=…).
+
+    Raises:
+        ValueError: a negative strength.
+    """
+    head_strength = strength if head_strength is None else head_strength
+    if strength < 0 or head_strength < 0:
+        raise ValueError(f"strength={strength}, head_strength={head_strength}: want at least 0")
+    head = head_name(model) + "."
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+    def penalty(network):
+        body, own = 0.0, 0.0
+        for name, parameter in network.named_parameters():
+            if name.startswith(head):
+                own = own + parameter.square().sum()
+            else:
+                body = body + (parameter - start[name].to(parameter.device)).square().sum()
+        return strength / 2 * body + head_strength / 2 * own
+
+    return penalty
+
+
+def fisher_diagonal(model, images, samples=None, seed=0):
+    """Diagonal of the Fisher information: how much the source's answers depend on each weight.
+
+    The mean over images of the *squared gradient of each image* of log p(y|x), with y drawn from the network's own
+    prediction. Squaring the gradient of a batch's mean loss instead is off by about the size of the batch.
+
+    Args:
+        model: network in any mode; it is read in eval mode.
+        images: Images of the source.
+        samples: how many of them to use, from the first; by default all.
+        seed: draws the labels.
+
+    Returns:
+        dict from the name of a parameter to a tensor of its shape.
+    """
+    x = images.x[:samples]
+    generator = torch.Generator().manual_seed(seed)
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    buffers = dict(model.named_buffers())
+
+    def loss(parameters, image, label):
+        logits = torch.func.functional_call(model, (parameters, buffers), (image.unsqueeze(0),))
+        return F.cross_entropy(logits, label.unsqueeze(0))
+
+    per_image = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    total = {name: torch.zeros_like(value) for name, value in parameters.items()}
+    with evaluating(model):
+        for part in x.split(32):
+            with torch.no_grad():
+                probability = model(part).softmax(dim=1)
+            labels = torch.multinomial(probability, 1, generator=generator).squeeze(1)
+            for name, gradient in per_image(parameters, part, labels).items():
+                total[name] += gradient.square().sum(dim=0)
+    return {name: value / len(x) for name, value in total.items()}
+
+
+def ewc(model, fisher, strength):
+    """Make the penalty of elastic weight consolidation, ½ λ Σ Fᵢ (wᵢ − wᵢ⁰)² (Kirkpatrick et al., PNAS, 2017).
+
+    Args:
+        model: the network that the source trained; its weights now are the starting point, and are copied.
+        fisher: as fisher_diagonal() returns. What it does not name, a new head for example, is left free; so is what
+            has another shape now.
+        strength: λ, at least 0.
+
+    Returns:
+        function of the network that returns the penalty; for fit(penalty=…).
+
+    Raises:
+        ValueError: a negative strength.
+    """
+    if strength < 0:
+        raise ValueError(f"strength={strength}: want at least 0")
+    start = {name: copy.deepcopy(parameter.detach()) for name, parameter in model.named_parameters()}
+    held = [name for name in fisher if name in start and fisher[name].shape == start[name].shape]
+
+    def penalty(network):
+        parameters = dict(network.named_parameters())
+        moved = [(fisher[name] * (parameters[name] - start[name]).square()).sum() for name in held]
+        return strength / 2 * torch.stack(moved).sum()
+
+    return penalty

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tlcourse import data
 
@@ -121,6 +122,8 @@ def test_samples_name_a_bad_argument(few, call, named):
 @pytest.mark.parametrize(
     "x, y, error, named",
     [
+        (torch.zeros(2, 3, 32, 40), torch.zeros(2, dtype=torch.int64), ValueError, "x: want shape"),
+        (torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64), ValueError, "side at least 8"),
         (torch.zeros(2, 1, 32, 32), torch.zeros(2, dtype=torch.int64), ValueError, "x: want shape"),
         (torch.zeros(2, 3, 32, 32).double(), torch.zeros(2, dtype=torch.int64), TypeError, "x: want a float32"),
         (np.zeros((2, 3, 32, 32)), torch.zeros(2, dtype=torch.int64), TypeError, "x: want a float32"),
@@ -217,3 +220,65 @@ def test_photos_read_torchvisions_layout(tmp_path):
 def test_photos_name_a_bad_argument(arguments, named):
     with pytest.raises(ValueError, match=named):
         data.photos(*arguments)
+
+
+def write_pictures(folder, sizes):
+    for name, size in sizes.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.new("RGB", size)
+        picture.paste((255, 0, 0), (size[0] // 2, 0, *size))  # the right half is red
+        picture.save(path)
+
+
+def test_a_folder_becomes_images_with_the_sub_folders_as_classes(tmp_path):
+    write_pictures(tmp_path, {"dogs/b.png": (80, 40), "cats/a.jpg": (40, 60), "cats/c.png": (20, 20)})
+    images = data.folder(tmp_path)
+    assert images.x.shape == (3, 3, 32, 32) and images.classes == ["cats", "dogs"] and images.y.tolist() == [0, 0, 1]
+    dog = images.x[2]
+    assert dog[0, :, -4:].min() > 0.95 and dog[0, :, :4].max() < 0.05, "the centre keeps both halves"
+    assert dog[1:].max() < 0.05
+    assert data.folder(str(tmp_path), side=64).x.shape == (3, 3, 64, 64)
+    assert data.few_shot(images, 1).x.shape == (2, 3, 32, 32)
+
+
+def test_a_photograph_is_turned_as_its_camera_noted(tmp_path):
+    write_pictures(tmp_path, {"a/upright.png": (40, 40)})
+    sideways = Image.open(tmp_path / "a" / "upright.png")
+    noted = Image.Exif()
+    noted[0x0112] = 6  # turn by 90 degrees clockwise to view
+    sideways.save(tmp_path / "a" / "turned.jpg", exif=noted)
+    turned, upright = data.folder(tmp_path).x
+    assert upright[0, 16, -4:].min() > 0.95
+    assert turned[0, -4:, 16].min() > 0.95, "the right half is below now"
+
+
+def test_grey_palette_and_transparent_pictures_are_read_in_colour(tmp_path):
+    (tmp_path / "a").mkdir()
+    for mode in ("L", "P", "RGBA", "1"):
+        Image.new(mode, (10, 10)).save(tmp_path / "a" / f"{mode}.png")
+    assert data.folder(tmp_path).x.shape == (4, 3, 32, 32)
+
+
+def test_folder_names_what_is_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        data.folder(tmp_path / "absent")
+    with pytest.raises(ValueError, match="one sub-folder for each class"):
+        data.folder(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="one sub-folder for each class"):
+        data.folder(tmp_path)
+    (tmp_path / "empty" / "broken.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match=r"broken\.jpg is no picture"):
+        data.folder(tmp_path)
+    with pytest.raises(ValueError, match="side=4"):
+        data.folder(tmp_path, side=4)
+
+
+def test_clutter_and_background_refuse_other_sizes_than_theirs(tmp_path):
+    write_pictures(tmp_path, {"a/1.png": (64, 64)})
+    large = data.folder(tmp_path, side=64)
+    assert data.Shift(blur=0.5, contrast=0.5)(large).x.shape == (1, 3, 64, 64)
+    for dial in ("clutter", "background"):
+        with pytest.raises(ValueError, match="32×32"):
+            data.Shift(**{dial: 0.5})(large)

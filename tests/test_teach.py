@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from tlcourse import teach
+from tlcourse import models, teach
 
 
 @pytest.fixture
@@ -121,6 +121,15 @@ def test_an_interactive_figure_follows_its_controls():
     drop_down.value = "b"
     slider.value = 0.5
     assert "kind b and size 0.5" in picture.value and field.value == 0.5 and field.description == "size"
+
+
+@pytest.mark.parametrize("layer, channels", [("conv1", 32), ("layer3", 128)])
+def test_the_feature_explorer_finds_the_image_itself_first(few, layer, channels):
+    drawn, alt = teach.draw_features(models.load("letters"), layer, few.x[7], few, count=4)
+    assert len(drawn.axes) == 10
+    own = few.classes[few.y[7]]
+    assert f"strongest of the {channels} activation maps of {layer}" in alt and f"labelled {own}," in alt
+    plt.close(drawn)
 
 
 def test_setup_takes_the_seed_from_the_environment(monkeypatch, capsys):

@@ -1,9 +1,21 @@
 """What notebooks call to set up, to state claims, to show figures and to ask questions."""
 
 from tlcourse.teach.claims import ClaimFailed, claim
+from tlcourse.teach.explorers import draw_features
 from tlcourse.teach.figures import COLORS, alt_image, show
 from tlcourse.teach.quiz import quiz
 from tlcourse.teach.setup import Session, setup
 from tlcourse.teach.widgets import interactive
 
-__all__ = ["COLORS", "ClaimFailed", "Session", "alt_image", "claim", "interactive", "quiz", "setup", "show"]
+__all__ = [
+    "COLORS",
+    "ClaimFailed",
+    "Session",
+    "alt_image",
+    "claim",
+    "draw_features",
+    "interactive",
+    "quiz",
+    "setup",
+    "show",
+]

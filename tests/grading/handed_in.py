@@ -10,24 +10,25 @@ NAME = "01_fundamentals"
 SECRET = b"the secret of the tests"
 
 
-def notebook_of(folder):
-    return nbformat.read(course_root() / folder / f"{NAME}.ipynb", as_version=4)
+def notebook_of(folder, name=NAME):
+    return nbformat.read(course_root() / folder / f"{name}.ipynb", as_version=4)
 
 
 def as_bytes(notebook):
     return nbformat.writes(notebook).encode()
 
 
-def submission(answers=None, first=None, solved=False):
+def submission(answers=None, first=None, solved=False, name=NAME):
     """A submission as bytes: the student notebook with some of its answer cells replaced.
 
     Args:
         answers: dict from the grade_id of an answer cell to the source to put there.
         first: source of a cell of the student's own before all answers.
         solved: start from the solutions, not from the stubs.
+        name: of the exercise notebook.
     """
-    notebook = notebook_of("exercises")
-    solutions = {cell.id: cell.source for cell in notebook_of("solutions").cells}
+    notebook = notebook_of("exercises", name)
+    solutions = {cell.id: cell.source for cell in notebook_of("solutions", name).cells}
     for cell in notebook.cells:
         if solved and cell.metadata.get("nbgrader", {}).get("solution"):
             cell.source = solutions[cell.id]

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from functools import cache
 
+import answers_finetuning
 import answers_fundamentals
 import answers_pretrained
 import nbformat
@@ -21,8 +22,8 @@ from tlcourse.checks.compare import Unreadable, as_plain, differs, misfit
 from tlcourse.course import course_root
 
 SEEDS = (0, 11, 222)
-RIGHT = [*answers_fundamentals.RIGHT, *answers_pretrained.RIGHT]
-WRONG = [*answers_fundamentals.WRONG, *answers_pretrained.WRONG]
+RIGHT = [*answers_fundamentals.RIGHT, *answers_pretrained.RIGHT, *answers_finetuning.RIGHT]
+WRONG = [*answers_fundamentals.WRONG, *answers_pretrained.WRONG, *answers_finetuning.WRONG]
 NOTEBOOKS = {path.stem[:2]: path.name for path in (course_root() / "solutions").glob("*.ipynb")}
 
 
@@ -103,7 +104,9 @@ def test_the_cases_of_a_notebook_are_cheap(lesson):
     assert 1e8 < counter.get_total_flops() < 40e9
 
 
-@pytest.mark.parametrize("id, script", [("01.5", "broken_transfer"), ("02.6", "broken_classify")])
+@pytest.mark.parametrize(
+    "id, script", [("01.5", "broken_transfer"), ("02.6", "broken_classify"), ("03.7", "broken_tune_head")]
+)
 def test_the_script_of_a_bug_clinic_is_rejected(id, script):
     assert run(find_exercise(id), answers_in("solutions", id[:2])[script], 0).points == 0
 

@@ -5,6 +5,7 @@ images choose among them.
 """
 
 import copy
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from tlcourse.models.zoo import head_name
 from tlcourse.training.fitting import evaluate, fit
 from tlcourse.training.freezing import freeze, unfreeze
 from tlcourse.training.lora import add_lora, merge_lora
+from tlcourse.training.memory import training_memory
 from tlcourse.training.parts import find_part, list_parts
 from tlcourse.training.regularizers import l2_sp
 
@@ -26,7 +28,7 @@ class Budget:
     """What every strategy may spend.
 
     Attributes:
-        steps: gradient steps of one trial, at least 1; whole epochs, at least one in each phase of a strategy.
+        steps: gradient steps of one trial, at least 1; rounded to whole epochs, at least one. No strategy takes more.
         learning_rates: the highest learning rate of each trial.
         batch_size: images per step.
         seed: draws the order of the images.
@@ -48,7 +50,8 @@ class FineTuned(NamedTuple):
         lr: the learning rate that the validation images chose (the first of equals).
         val_accuracy: of that trial, in [0, 1].
         trials: dict from each learning rate to its validation accuracy.
-        trained_parameters: how many numbers were trained.
+        trained_parameters: how many numbers were trained, in the phase that trains most.
+        memory: bytes that one of its steps holds; see training_memory().
         seconds: of all trials together.
     """
 
@@ -57,6 +60,7 @@ class FineTuned(NamedTuple):
     val_accuracy: float
     trials: dict
     trained_parameters: int
+    memory: int
     seconds: float
 
 
@@ -68,7 +72,7 @@ def head_only(model, train, val, budget):
         _fit(network, train, budget, lr)
         return network
 
-    return _choose(model, val, budget, trial)
+    return _choose(model, train, val, budget, trial)
 
 
 def last_block(model, train, val, budget):
@@ -79,7 +83,7 @@ def last_block(model, train, val, budget):
         _fit(network, train, budget, lr)
         return network
 
-    return _choose(model, val, budget, trial)
+    return _choose(model, train, val, budget, trial)
 
 
 def full(model, train, val, budget):
@@ -89,7 +93,7 @@ def full(model, train, val, budget):
         _fit(network, train, budget, lr)
         return network
 
-    return _choose(model, val, budget, trial)
+    return _choose(model, train, val, budget, trial)
 
 
 def discriminative(model, train, val, budget, decay=0.4):
@@ -103,33 +107,44 @@ def discriminative(model, train, val, budget, decay=0.4):
         _fit(network, train, budget, lr, lr_scale=layer_decay(network, decay))
         return network
 
-    return _choose(model, val, budget, trial)
+    return _choose(model, train, val, budget, trial)
 
 
 def gradual_unfreezing(model, train, val, budget):
-    """Train the head alone, then the last part with it, and so on to the input, in equal phases (ULMFiT's order)."""
+    """Train the head alone, then the last part with it, and so on to the input, in equal phases (ULMFiT's order).
+
+    With fewer epochs than parts, several parts thaw at once.
+    """
 
     def trial(network, lr):
-        parts = list_parts(network)
-        for count in range(1, len(parts) + 1):
+        parts, epochs = list_parts(network), _epochs(train, budget)
+        opened = [math.ceil(len(parts) * (epoch + 1) / epochs) for epoch in range(epochs)]
+        for count, phase in itertools.groupby(opened):
             freeze(network, train=tuple(parts[-count:]))
-            _fit(network, train, budget, lr, share=1 / len(parts))
+            _fit(network, train, budget, lr, epochs=len(list(phase)))
         return network
 
-    return _choose(model, val, budget, trial)
+    return _choose(model, train, val, budget, trial)
 
 
 def lp_ft(model, train, val, budget):
-    """Train the head on the frozen body for half of the steps, then everything at a tenth of the rate (Kumar et al., ICLR, 2022)."""
+    """Train the head on the frozen body for half of the epochs, then everything at a tenth of the rate (Kumar et al., ICLR, 2022).
+
+    Raises:
+        ValueError: the budget is a single epoch, which has no two halves.
+    """
+    epochs = _epochs(train, budget)
+    if epochs < 2:
+        raise ValueError(f"budget: {budget.steps} steps are one epoch of {len(train)} images; LP-FT needs two or more")
 
     def trial(network, lr):
         freeze(network, train=(head_name(network),))
-        _fit(network, train, budget, lr, share=0.5)
+        _fit(network, train, budget, lr, epochs=epochs // 2)
         unfreeze(network)
-        _fit(network, train, budget, lr / 10, share=0.5)
+        _fit(network, train, budget, lr / 10, epochs=epochs - epochs // 2)
         return network
 
-    return _choose(model, val, budget, trial)
+    return _choose(model, train, val, budget, trial)
 
 
 def l2_sp_tuning(model, train, val, budget, strength=0.1):
@@ -143,7 +158,7 @@ def l2_sp_tuning(model, train, val, budget, strength=0.1):
         _fit(network, train, budget, lr, penalty=l2_sp(network, strength), weight_decay=0.0)
         return network
 
-    return _choose(model, val, budget, trial)
+    return _choose(model, train, val, budget, trial)
 
 
 def lora(model, train, val, budget, rank=4, alpha=8):
@@ -159,7 +174,7 @@ def lora(model, train, val, budget, rank=4, alpha=8):
         _fit(network, train, budget, lr)
         return network
 
-    found = _choose(model, val, budget, trial)
+    found = _choose(model, train, val, budget, trial)
     return found._replace(model=merge_lora(found.model))
 
 
@@ -199,15 +214,17 @@ def layer_decay(model, decay):
     return scale
 
 
-def _fit(network, train, budget, lr, share=1.0, **options):
-    """Train for a share of the budget's steps, in whole epochs."""
-    per_epoch = math.ceil(len(train) / budget.batch_size)
-    epochs = max(1, round(share * budget.steps / per_epoch))
+def _epochs(train, budget):
+    return max(1, round(budget.steps / math.ceil(len(train) / budget.batch_size)))
+
+
+def _fit(network, train, budget, lr, epochs=None, **options):
+    """Train as the budget says; all of its epochs, unless a strategy divides them."""
     common = {"batch_size": budget.batch_size, "seed": budget.seed, "augment": budget.augment}
-    fit(network, train, epochs=epochs, lr=lr, **common, **options)
+    fit(network, train, epochs=epochs or _epochs(train, budget), lr=lr, **common, **options)
 
 
-def _choose(model, val, budget, trial):
+def _choose(model, train, val, budget, trial):
     """Run a trial for each learning rate on a copy of the network; keep the one that reads most validation images."""
     started = time.perf_counter()
     trials, best = {}, None
@@ -216,6 +233,9 @@ def _choose(model, val, budget, trial):
         trials[lr] = evaluate(network, val)
         if best is None or trials[lr] > best[1]:
             best = (lr, trials[lr], network)
+    seconds = time.perf_counter() - started
     lr, accuracy, network = best
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return FineTuned(network.eval(), lr, accuracy, trials, trained, time.perf_counter() - started)
+    device = next(network.parameters()).device
+    memory = training_memory(network, train.x[: budget.batch_size].to(device))
+    return FineTuned(network.eval(), lr, accuracy, trials, trained, memory, seconds)

@@ -1,5 +1,6 @@
-"""Freeze part of a network for real, and prove afterwards what moved."""
+"""Freeze part of a network for real, say before training what will move, and prove afterwards what did."""
 
+import copy
 from types import MethodType
 from typing import NamedTuple
 
@@ -60,6 +61,54 @@ def unfreeze(model):
 
 def _stay_in_eval_mode(module, mode=True):
     return nn.Module.train(module, False)
+
+
+class Planned(NamedTuple):
+    """What training would do to one layer.
+
+    Attributes:
+        parameters: how many numbers it has to train.
+        trainable: how many of them require gradients.
+        in_optimizer: how many of them the optimiser holds.
+        drifting: names of the BatchNorm layers in it whose running statistics follow the batches in training mode.
+    """
+
+    parameters: int
+    trainable: int
+    in_optimizer: int
+    drifting: list
+
+
+def freeze_plan(model, optimizer):
+    """Say, before a step is made, what training will move: gradients, membership of the optimiser, and BatchNorm's mode.
+
+    A layer stands still only where all three say so. A parameter learns only where it is trainable *and* in the optimiser.
+
+    Args:
+        model: the network, in any mode; the answer is for model.train(), which a training loop calls.
+        optimizer: the torch.optim.Optimizer that is to train it.
+
+    Returns:
+        dict from each top-level layer with parameters, in the network's order, to Planned.
+    """
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    in_training = copy.deepcopy(model).train()
+    plan = {}
+    for name, layer in model.named_children():
+        parameters = list(layer.parameters())
+        if parameters:
+            drifting = [
+                f"{name}.{inner}".rstrip(".")
+                for inner, module in in_training.get_submodule(name).named_modules()
+                if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+            ]
+            plan[name] = Planned(
+                sum(p.numel() for p in parameters),
+                sum(p.numel() for p in parameters if p.requires_grad),
+                sum(p.numel() for p in parameters if id(p) in held),
+                drifting,
+            )
+    return plan
 
 
 class Moved(NamedTuple):

@@ -1,5 +1,7 @@
 """Penalties that hold fine-tuning to what the source knew."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 
@@ -99,5 +101,42 @@ def ewc(model, fisher, strength):
         parameters = dict(network.named_parameters())
         moved = [(fisher[name] * (parameters[name] - start[name]).square()).sum() for name in held]
         return strength / 2 * torch.stack(moved).sum()
+
+    return penalty
+
+
+def rehearsal(source, images, strength=1.0, batch_size=16, seed=0):
+    """Make the penalty of rehearsal: the source's own loss on a few of its images at every step (Robins, Connection Science, 1995).
+
+    The network's body is read through the source's old head. The images pass in the mode that the network is in, so in
+    training they move BatchNorm's running statistics too, back toward the source.
+
+    Args:
+        source: the network that the source trained, with its head; the head is copied.
+        images: Images of the source, at least one.
+        strength: factor of the loss, at least 0.
+        batch_size: images per step; they are drawn with replacement.
+        seed: draws them.
+
+    Returns:
+        function of a network with the source's body that returns the penalty; for fit(penalty=…).
+
+    Raises:
+        ValueError: no images or a negative strength.
+    """
+    if strength < 0 or len(images) == 0:
+        raise ValueError(f"strength={strength}, {len(images)} images: want at least 0, and at least 1 image")
+    name = head_name(source)
+    old_head = copy.deepcopy(source.get_submodule(name)).requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+
+    def penalty(network):
+        device = next(network.parameters()).device
+        index = torch.randint(len(images), (batch_size,), generator=generator)
+        caught = []
+        handle = network.get_submodule(name).register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+        network(images.x[index].to(device))
+        handle.remove()
+        return strength * F.cross_entropy(old_head.to(device)(caught[0]), images.y[index].to(device))
 
     return penalty

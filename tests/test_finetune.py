@@ -262,3 +262,99 @@ def test_parts_and_layer_decay_cover_torchvisions_networks(large):
     factors = {name: scale(name) for name, _ in network.named_parameters()}
     assert factors[f"{models.head_name(network)}.weight"] == 1
     assert min(factors.values()) == 0.5 ** (len(parts) - 1) == factors[next(iter(factors))]
+
+
+# What a run is planned and measured with
+
+
+def test_the_plan_tells_gradients_membership_and_drift_apart(network):
+    optimizer = torch.optim.SGD([network.conv1.weight, *network.fc.parameters()], lr=0.1)
+    for parameter in network.parameters():
+        parameter.requires_grad = False
+    network.fc.weight.requires_grad = True
+    plan = training.freeze_plan(network, optimizer)
+    assert list(plan) == ["conv1", "bn1", "layer1", "layer2", "layer3", "fc"]
+    assert plan["fc"] == (1290, 1280, 1290, [])
+    assert plan["conv1"] == (864, 0, 864, [])
+    assert plan["bn1"] == (64, 0, 0, ["bn1"]) and "layer2.0.bn1" in plan["layer2"].drifting
+    assert not network.training
+    frozen = training.freeze_plan(training.freeze(network), optimizer)
+    assert not any(layer.drifting for layer in frozen.values())
+    assert (
+        "layer3.0.bn1" in training.freeze_plan(training.freeze(network, ("layer3", "fc")), optimizer)["layer3"].drifting
+    )
+
+
+def test_rehearsal_is_the_sources_own_loss_and_holds_its_accuracy(few):
+    source = models.load("letters")
+    letters = data.glyphs(74, "letters", seed=5)
+    network = models.load("letters", num_classes=10)
+    expected = F.cross_entropy(source(letters.x), letters.y).item()
+    penalty = training.rehearsal(source, letters, strength=2.0, batch_size=2000)
+    assert penalty(network).item() == pytest.approx(2 * expected, rel=0.2)  # drawn with replacement
+    assert not network.fc._forward_pre_hooks
+
+    def kept(strength):
+        tuned = copy.deepcopy(network)
+        training.fit(
+            tuned, few, epochs=10, lr=3e-3, batch_size=25, penalty=training.rehearsal(source, letters, strength)
+        )
+        tuned.fc = source.fc
+        return training.evaluate(tuned, data.glyphs(370, "letters", seed=6))
+
+    assert kept(1.0) > kept(0.0) + 0.05
+    with pytest.raises(ValueError, match="strength=-1"):
+        training.rehearsal(source, letters, strength=-1)
+
+
+def test_training_memory_counts_weights_gradients_moments_and_what_autograd_keeps():
+    network = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+    x = torch.rand(10, 8)
+    weights = 4 * (8 * 16 + 16 + 16 * 2 + 2)
+    activations = 4 * (10 * 8 + 10 * 16)  # the input, and the output of the ReLU
+    assert training.training_memory(network, x) == 4 * weights + activations
+    network[0].requires_grad_(False)
+    head = 4 * (16 * 2 + 2)
+    assert training.training_memory(network, x) == weights + 3 * head + 4 * 10 * 16
+
+
+def test_a_frozen_body_needs_less_memory_and_counting_leaves_the_network_alone(network, few):
+    before = copy.deepcopy(network)
+    everything = training.training_memory(network, few.x[:8])
+    assert moved_layers(before, network) == [] and not network.training
+    assert training.training_memory(training.freeze(network), few.x[:8]) < everything / 4
+
+
+def test_the_range_test_finds_a_rate_that_trains_and_leaves_the_network_alone(network, few):
+    before = copy.deepcopy(network)
+    found = training.lr_range_test(network, few, steps=40, seed=2)
+    assert moved_layers(before, network) == []
+    assert found.lrs[0] == 1e-5 and len(found.lrs) == len(found.losses) <= 40
+    assert found.lrs[1] / found.lrs[0] == pytest.approx(1e5 ** (1 / 39))
+    assert 1e-4 < found.suggested < 0.1
+    assert found == training.lr_range_test(network, few, steps=40, seed=2)
+
+
+@pytest.mark.parametrize(
+    "options, named", [({"lowest": 0}, "lowest=0"), ({"highest": 1e-6}, "highest=1e-06"), ({"steps": 3}, "steps=3")]
+)
+def test_the_range_test_names_a_bad_argument(network, few, options, named):
+    with pytest.raises(ValueError, match=named):
+        training.lr_range_test(network, few, **options)
+    with pytest.raises(ValueError, match="every parameter is frozen"):
+        training.lr_range_test(training.freeze(network, train=()), few)
+
+
+@pytest.mark.parametrize("name", training.STRATEGIES)
+@pytest.mark.parametrize("steps", [8, 20])
+def test_no_strategy_takes_more_steps_than_the_budget(network, few, val, name, steps, monkeypatch):
+    taken = []
+    real = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda *a, **k: taken.append(1) or real(*a, **k))
+    training.STRATEGIES[name](network, few, val, training.Budget(steps, (1e-3,), 25))
+    assert len(taken) == steps
+
+
+def test_lp_ft_needs_two_epochs(network, few, val):
+    with pytest.raises(ValueError, match="LP-FT needs two or more"):
+        training.STRATEGIES["LP-FT"](network, few, val, training.Budget(2, (1e-3,), 25))

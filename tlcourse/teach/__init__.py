@@ -1,10 +1,11 @@
 """What notebooks call to set up, to state claims, to show figures and to ask questions."""
 
 from tlcourse.teach.claims import ClaimFailed, claim
-from tlcourse.teach.explorers import draw_features
+from tlcourse.teach.explorers import draw_features, draw_strategies
 from tlcourse.teach.figures import COLORS, alt_image, show
 from tlcourse.teach.quiz import quiz
 from tlcourse.teach.setup import Session, setup
+from tlcourse.teach.shipped import load_results
 from tlcourse.teach.widgets import interactive
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "alt_image",
     "claim",
     "draw_features",
+    "draw_strategies",
     "interactive",
+    "load_results",
     "quiz",
     "setup",
     "show",

@@ -6,8 +6,8 @@ from torch import nn
 def list_parts(model):
     """Divide a network into parts, from the input to the head.
 
-    The parts of a ResNet are its top-level children (conv1, bn1, layer1, …, fc). A child that holds a stack of blocks
-    further inside, as a transformer's encoder does, is divided into these blocks.
+    The parts of a ResNet are its top-level children (conv1, bn1, layer1, …, fc). A transformer's blocks are parts of their
+    own: a child that holds a stack of blocks further inside is divided into these, and so is the only stack of a network.
 
     Args:
         model: the network; its children are taken to be in the order in which they compute.
@@ -16,10 +16,16 @@ def list_parts(model):
         list of the names of modules with parameters; the last one is, or holds, the head.
     """
     parts = []
+    stacks = [child for child in model.children() if isinstance(child, nn.Sequential) and _has_parameters(child)]
     for name, child in model.named_children():
-        stack = not isinstance(child, nn.Sequential) and any(isinstance(c, nn.Sequential) for c in child.children())
-        for part, module in _blocks(name, child) if stack else [(name, child)]:
-            if any(True for _ in module.parameters()):
+        if stacks == [child]:
+            pieces = [(f"{name}.{inner}", block) for inner, block in child.named_children()]
+        elif not isinstance(child, nn.Sequential) and any(isinstance(c, nn.Sequential) for c in child.children()):
+            pieces = _blocks(name, child)
+        else:
+            pieces = [(name, child)]
+        for part, module in pieces:
+            if _has_parameters(module):
                 parts.append(part)
     return parts
 
@@ -27,6 +33,10 @@ def list_parts(model):
 def find_part(parts, name):
     """Position of the part that a parameter belongs to; what is in none of them (a class token) counts to the first."""
     return next((i for i, part in enumerate(parts) if name.startswith(part + ".")), 0)
+
+
+def _has_parameters(module):
+    return any(True for _ in module.parameters())
 
 
 def _blocks(prefix, module):

@@ -108,8 +108,8 @@ def ewc(model, fisher, strength):
 def rehearsal(source, images, strength=1.0, batch_size=16, seed=0):
     """Make the penalty of rehearsal: the source's own loss on a few of its images at every step (Robins, Connection Science, 1995).
 
-    The network's body is read through the source's old head. The images pass in the mode that the network is in, so in
-    training they move BatchNorm's running statistics too, back toward the source.
+    The network's body is read through the source's old head, in eval mode: with batch statistics of their own, the source's
+    images would look well remembered in training and not afterwards.
 
     Args:
         source: the network that the source trained, with its head; the head is copied.
@@ -135,7 +135,8 @@ def rehearsal(source, images, strength=1.0, batch_size=16, seed=0):
         index = torch.randint(len(images), (batch_size,), generator=generator)
         caught = []
         handle = network.get_submodule(name).register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-        network(images.x[index].to(device))
+        with evaluating(network):
+            network(images.x[index].to(device))
         handle.remove()
         return strength * F.cross_entropy(old_head.to(device)(caught[0]), images.y[index].to(device))
 

@@ -309,7 +309,7 @@ def test_rehearsal_is_the_sources_own_loss_and_holds_its_accuracy(few):
 
 def test_training_memory_counts_weights_gradients_moments_and_what_autograd_keeps():
     network = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
-    x = torch.rand(10, 8)
+    x = torch.rand(1000, 8)[:10]
     weights = 4 * (8 * 16 + 16 + 16 * 2 + 2)
     activations = 4 * (10 * 8 + 10 * 16)  # the input, and the output of the ReLU
     assert training.training_memory(network, x) == 4 * weights + activations

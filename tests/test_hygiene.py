@@ -82,8 +82,11 @@ def test_every_figure_is_shown_with_alt_text(path):
         calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
         shows = [call for call in calls if ast.unparse(call.func) == "teach.show"]
         assert all(any(keyword.arg == "alt" for keyword in call.keywords) for call in shows), cell.id
-        drawn = [call for call in calls if ast.unparse(call.func) in ("plt.subplots", "plt.figure")]
-        in_function = "def draw" in cell.source  # a drawing function of teach.interactive returns (figure, alt)
+        drawn = [
+            call for call in calls if ast.unparse(call.func).startswith(("plt.subplots", "plt.figure", "teach.draw_"))
+        ]
+        # a drawing function of teach.interactive returns (figure, alt)
+        in_function = "def draw" in cell.source or "teach.interactive" in cell.source
         assert in_function or len(shows) == len(drawn), cell.id
     assert not re.search(r"!\[\]\(", prose(path)), "a picture in the prose without alt text"
 

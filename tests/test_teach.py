@@ -1,11 +1,13 @@
 import json
 import math
+import statistics
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from tlcourse import models, teach
+from tlcourse import models, teach, training
+from tlcourse.measure.strategy_table import LEARNING_RATES, SHIFTS
 
 
 @pytest.fixture
@@ -150,3 +152,44 @@ def test_setup_names_a_bad_seed(monkeypatch, text):
 def test_seeds_of_two_sessions_do_not_overlap():
     a, b = (teach.Session(seed, torch.device("cpu")).seeds(1000) for seed in (1, 2))
     assert not set(a) & set(b) and len(set(a)) == 1000
+
+
+# Shipped results
+
+
+def test_the_equal_budget_table_is_whole_and_made_by_the_strategies_that_exist():
+    table = teach.load_results("strategies")
+    cells = {(cell["strategy"], cell["labels"], cell["steps"]): cell for cell in table["cells"]}
+    assert len(cells) == len(table["cells"]) == len(LEARNING_RATES) * 9
+    assert {strategy for strategy, _, _ in cells} == {"scratch", *training.STRATEGIES} == set(LEARNING_RATES)
+    assert set(table["shifts"]) == set(SHIFTS) and len(table["seeds"]) == 10
+    for (strategy, _, _), cell in cells.items():
+        for column in ("val", "test", *SHIFTS, "source"):
+            assert len(cell[column]) == 10
+            assert strategy == "scratch" or all(0 <= value <= 1 for value in cell[column])
+        assert set(cell["lr"]) <= set(LEARNING_RATES[strategy])
+
+
+def test_unknown_results_are_refused_by_name():
+    with pytest.raises(ValueError, match="name='nothing': there are results for strategies"):
+        teach.load_results("nothing")
+
+
+@pytest.mark.parametrize("rank_by, column", [("target", "test"), ("source kept", "source")])
+def test_the_strategies_are_drawn_in_the_order_that_is_asked_for(rank_by, column):
+    table = teach.load_results("strategies")
+    figure, alt = teach.draw_strategies(table, 5, 50, rank_by)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    plt.close(figure)
+    cells = {cell["strategy"]: cell for cell in table["cells"] if (cell["labels"], cell["steps"]) == (5, 50)}
+    means = [statistics.mean(cells[name][column]) for name in names if cells[name][column][0] is not None]
+    assert len(names) == 9 and means == sorted(means, reverse=True)
+    assert f"{names[0]} {means[0]:.2f}" in alt
+
+
+def test_what_the_table_does_not_have_is_named():
+    table = teach.load_results("strategies")
+    with pytest.raises(ValueError, match="labels=3, steps=50: the table has"):
+        teach.draw_strategies(table, 3, 50)
+    with pytest.raises(ValueError, match="rank_by='speed'"):
+        teach.draw_strategies(table, 5, 50, "speed")

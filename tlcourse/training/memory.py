@@ -27,6 +27,7 @@ def training_memory(model, x):
         held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
         return tensor
 
+    x = x.clone()  # a slice would be counted with all that it was cut from
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = model(x)  # bound, so that what autograd keeps stays alive
     del output

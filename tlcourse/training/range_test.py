@@ -1,6 +1,7 @@
 """The learning-rate range test: one short run in which the rate grows, instead of a guess."""
 
 import copy
+import statistics
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ class RangeTest(NamedTuple):
 
     Attributes:
         lrs: the learning rate of each step, growing by a constant factor.
-        losses: the training loss at each step, smoothed by an exponential mean (0.8 of the past).
+        losses: the training loss, each the mean of up to five steps around it, so that the curve does not lag behind.
         suggested: a tenth of the rate at which the smoothed loss was lowest: where it still falls safely.
     """
 
@@ -26,7 +27,7 @@ class RangeTest(NamedTuple):
 def lr_range_test(model, train, *, lowest=1e-5, highest=1.0, steps=60, batch_size=16, seed=0):
     """Raise the learning rate at every step and watch the loss (Smith, WACV, 2017).
 
-    The optimiser is fit()'s. The test ends early once the smoothed loss is four times its lowest value.
+    The optimiser is fit()'s. The test ends early once the running mean of the loss is four times its lowest value.
 
     Args:
         model: network; a copy is trained, with whatever is frozen in it.
@@ -53,7 +54,7 @@ def lr_range_test(model, train, *, lowest=1e-5, highest=1.0, steps=60, batch_siz
         raise ValueError("model: every parameter is frozen, so there is nothing to train")
     optimizer = torch.optim.AdamW(trainable, lr=lowest, weight_decay=0.01)
     generator = torch.Generator().manual_seed(seed)
-    order, lrs, losses, smooth = [], [], [], None
+    order, lrs, losses, running = [], [], [], []
     for step in range(steps):
         if len(order) == 0:
             order = torch.randperm(len(train), generator=generator)
@@ -64,9 +65,10 @@ def lr_range_test(model, train, *, lowest=1e-5, highest=1.0, steps=60, batch_siz
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        smooth = loss.item() if smooth is None else 0.8 * smooth + 0.2 * loss.item()
         lrs.append(lr)
-        losses.append(smooth)
-        if not smooth <= 4 * min(losses):  # NaN too
+        losses.append(loss.item())
+        running.append(statistics.mean(losses[-5:]))
+        if not running[-1] <= 4 * min(running):  # NaN too
             break
-    return RangeTest(lrs, losses, lrs[losses.index(min(losses))] / 10)
+    centred = [statistics.mean(losses[max(0, i - 2) : i + 3]) for i in range(len(losses))]
+    return RangeTest(lrs, centred, lrs[centred.index(min(centred))] / 10)

@@ -217,12 +217,11 @@ def test_lora_without_anything_frozen_says_so(network):
 
 @pytest.fixture(scope="module", params=["resnet18", "vit_b_16"])
 def large(request):
-    """A network of torchvision's with random weights and an input for it; the transformer with two blocks of its twelve."""
+    """A network of torchvision's with random weights and an input for it; the transformer reads small images."""
     torch.manual_seed(0)
     if request.param == "resnet18":
         return torchvision_models.resnet18(num_classes=4), torch.rand(2, 3, 64, 64)
-    options = {"image_size": 32, "patch_size": 16, "num_layers": 2, "num_heads": 12, "hidden_dim": 768, "mlp_dim": 3072}
-    return torchvision_models.VisionTransformer(**options, num_classes=4), torch.rand(2, 3, 32, 32)
+    return torchvision_models.vit_b_16(image_size=32, num_classes=4), torch.rand(2, 3, 32, 32)
 
 
 def one_step(network, x):

@@ -5,6 +5,7 @@ import statistics
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from matplotlib.ticker import MaxNLocator
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from tlcourse.teach.figures import COLORS
@@ -94,6 +95,7 @@ def draw_strategies(table, labels, steps, rank_by="target"):
                 )
         axis.set_title(title, fontsize=11, fontweight="bold" if title == rank_by else "normal")
         axis.set_xlabel("accuracy")
+        axis.xaxis.set_major_locator(MaxNLocator(2))
     axes[0].set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.5, -0.5))
     best = "; ".join(f"{name} {statistics.mean(runs[name][key]):.2f}" for name in order if runs[name][key])
     alt = f"Strategies at {labels} labels a class and {steps} steps, best first on {rank_by}: {best}."

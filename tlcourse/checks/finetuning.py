@@ -11,7 +11,7 @@ from torch import nn
 from tlcourse.checks.compare import as_plain, differs, misfit, project, same_tensors, short_name, type_name
 from tlcourse.checks.exercise import Case, Exercise
 from tlcourse.models import tiny_resnet
-from tlcourse.training import freeze
+from tlcourse.training import freeze, list_parts
 
 _PIXELS = 16  # a quarter of the work of 32; the network takes any size
 
@@ -57,7 +57,7 @@ def _verify_groups(case, state):
     def stepped(rate=lambda depth: lr * decay**depth, spared=lambda name, value: value.dim() == 1):
         model = _network(seed).double()
         F.cross_entropy(model(x.double()), y).backward()
-        parts = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
+        parts = list_parts(model)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 depth = len(parts) - 1 - parts.index(name.split(".")[0])
@@ -148,34 +148,27 @@ def _verify_freeze(case, seen):
         return "Nothing is left to train. Only the first `count` parts are frozen."
     before = _network(seed)
     start = before.state_dict()
-    parts = [name for name, child in before.named_children() if any(True for _ in child.parameters())]
+    parts = list_parts(before)
     if seen["at once"].keys() != start.keys() or not same_tensors(seen["at once"], start):
         return "Freezing changed the network's weights or buffers. It only decides what training may move."
     trained = seen["trained"]
     if trained.keys() != start.keys():
         return "The network has other layers than before. Leave them as they are."
     parameters = {name for name, _ in before.named_parameters()}
-
-    def moved(kind):
-        return {
-            name
-            for name in start
-            if (name in parameters) == kind and not same_tensors({name: trained[name]}, {name: start[name]})
-        }
-
+    moved = {name for name in start if not same_tensors({name: trained[name]}, {name: start[name]})}
     frozen = {name for name in start if name.split(".")[0] in parts[:count]}
     if case.truth["part"] == _WEIGHTS:
-        if wrong := sorted(moved(True) & frozen):
+        if wrong := sorted(moved & parameters & frozen):
             return f"{wrong[0]} moved in training, though it belongs to the first {count} parts."
-        if still := sorted(parameters - frozen - moved(True)):
+        if still := sorted(parameters - frozen - moved):
             return f"{still[0]} did not move in training. Only the first {count} parts are frozen."
         return None
-    if wrong := sorted(moved(False) & frozen):
+    if wrong := sorted((moved & frozen) - parameters):
         return (
             f"{wrong[0]} moved in training: BatchNorm follows the batches whatever requires_grad says, and a loop calls "
             "model.train() in every epoch. Hold these layers in eval mode for good."
         )
-    if still := sorted(name for name in start if name not in parameters and name not in frozen | moved(False)):
+    if still := sorted(start.keys() - parameters - frozen - moved):
         return f"{still[0]} did not move in training. The BatchNorm of the parts that train follows the batches."
     wanted = _train_hard(freeze(before, train=tuple(parts[count:])), x, y)
     if any(differs(name, trained[name], wanted[name], 1e-4) for name in wanted):
@@ -223,8 +216,7 @@ def _verify_schedule(case, output):
         ),
         (
             _schedule(*case.inputs, opened=lambda epoch: min(number, epoch + 1)),
-            "You open one part an epoch. Spread the openings evenly, so that the last epoch, and no earlier one, "
-            "has only just opened the last part's share.",
+            "You open one part an epoch. Spread the openings evenly over all epochs.",
         ),
     ):
         if not differs("", output, other, 1e-9):
@@ -289,7 +281,7 @@ def _observe_lora(function, inputs):
     merged = adapter.merged()
     seen["merged type"] = type(merged).__name__
     if type(merged) is nn.Linear:
-        seen |= {"weight": merged.weight, "bias": merged.bias, "merged": merged(x)}
+        seen |= {"weight": merged.weight, "bias": merged.bias}
     return seen
 
 

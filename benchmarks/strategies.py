@@ -46,7 +46,7 @@ def main(arguments):
         "shifts": {name: str(shift) for name, shift in SHIFTS.items()},
         "cells": [_columns(cell, found) for cell, found in rows.items()],
     }
-    print(f"{len(plan)} runs of three trials, {options.jobs} processes, {time.perf_counter() - started:.0f} s")
+    print(f"{len(plan)} runs of four trials, {options.jobs} processes, {time.perf_counter() - started:.0f} s")
     if options.json:
         lines = ",\n  ".join(json.dumps(cell) for cell in table.pop("cells"))
         head = json.dumps(table)[:-1]

@@ -8,17 +8,18 @@ SHIFTS = {
     "turned": data.Shift(rotation=0.25),
     "background": data.Shift(background=0.3),
 }
-# Three trials for each, around the best of five half-decades on the validation block (seeds 90 and 91).
+# Four trials for each. Three stand around the best of five half-decades on the validation block (seeds 90 and 91); the
+# fourth was added on the side where the table's own runs most often chose the edge of the three.
 LEARNING_RATES = {
-    "scratch": (1e-3, 3e-3, 1e-2),
-    "head only": (1e-2, 3e-2, 1e-1),
-    "last block": (1e-3, 3e-3, 1e-2),
-    "full": (1e-3, 3e-3, 1e-2),
-    "discriminative": (1e-3, 3e-3, 1e-2),
-    "gradual unfreezing": (1e-3, 3e-3, 1e-2),
-    "LP-FT": (3e-3, 1e-2, 3e-2),
-    "L2-SP": (3e-3, 1e-2, 3e-2),
-    "LoRA": (1e-3, 3e-3, 1e-2),
+    "scratch": (1e-3, 3e-3, 1e-2, 3e-2),
+    "head only": (3e-3, 1e-2, 3e-2, 1e-1),
+    "last block": (1e-3, 3e-3, 1e-2, 3e-2),
+    "full": (3e-4, 1e-3, 3e-3, 1e-2),
+    "discriminative": (1e-3, 3e-3, 1e-2, 3e-2),
+    "gradual unfreezing": (3e-4, 1e-3, 3e-3, 1e-2),
+    "LP-FT": (1e-3, 3e-3, 1e-2, 3e-2),
+    "L2-SP": (1e-3, 3e-3, 1e-2, 3e-2),
+    "LoRA": (1e-3, 3e-3, 1e-2, 3e-2),
 }
 BATCH = 20
 
@@ -29,7 +30,7 @@ def measure_strategy(strategy, *, per_class, steps, seed):
     Args:
         strategy: a name in LEARNING_RATES: "scratch" (full training from random weights) or one of training.STRATEGIES.
         per_class: labelled digits of each class.
-        steps: gradient steps of each of the three trials.
+        steps: gradient steps of each of the four trials.
         seed: draws the digits, the head, the order, and picks the pre-training seed.
 
     Returns:

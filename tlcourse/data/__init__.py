@@ -7,7 +7,7 @@ from tlcourse.data.images import Images
 from tlcourse.data.intents import Texts, intents
 from tlcourse.data.photos import photos
 from tlcourse.data.shift import Shift
-from tlcourse.data.splits import few_shot, skew
+from tlcourse.data.splits import few_shot, mislabel, skew
 
 __all__ = [
     "FONTS",
@@ -22,6 +22,7 @@ __all__ = [
     "folder",
     "glyphs",
     "intents",
+    "mislabel",
     "photos",
     "skew",
 ]

@@ -1,6 +1,8 @@
-"""Draw a small or an unbalanced sample from a set of images."""
+"""Draw a small or an unbalanced sample from a set of images, or give some of them wrong labels."""
 
 import torch
+
+from tlcourse.data.images import Images
 
 
 def few_shot(images, per_class, seed=0):
@@ -51,6 +53,32 @@ def skew(images, class_weights, n, seed=0):
     remainder = share - counts
     counts[remainder.argsort(descending=True, stable=True)[: n - int(counts.sum())]] += 1
     return _draw(images, counts.tolist(), "n", seed)
+
+
+def mislabel(images, share, seed=0):
+    """Give a share of the images a wrong label, drawn evenly from the other classes (label noise).
+
+    Args:
+        images: Images of at least two classes.
+        share: of the images, in [0, 1]; at 1 every label is wrong.
+        seed: draws the images and the labels. A larger share makes the same images wrong and further ones.
+
+    Returns:
+        Images with the same pixels.
+
+    Raises:
+        ValueError: share outside [0, 1], fewer than two classes.
+    """
+    classes = len(images.classes)
+    if not 0 <= share <= 1 or classes < 2:
+        raise ValueError(f"share={share}, {classes} classes: want a share in [0, 1] and at least 2 classes")
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(images), generator=generator)
+    offsets = torch.randint(1, classes, (len(images),), generator=generator)
+    wrong = order[: round(share * len(images))]
+    y = images.y.clone()
+    y[wrong] = (y[wrong] + offsets[wrong]) % classes
+    return Images(images.x, y, images.classes)
 
 
 def _draw(images, counts, argument, seed):

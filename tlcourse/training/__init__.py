@@ -5,11 +5,12 @@ from tlcourse.training.finetune import STRATEGIES, Budget, FineTuned, layer_deca
 from tlcourse.training.fitting import evaluate, fit, pick_device
 from tlcourse.training.freezing import Moved, Planned, freeze, freeze_audit, freeze_plan, unfreeze
 from tlcourse.training.head import fit_head
+from tlcourse.training.joint import joint_loss
 from tlcourse.training.lora import LowRank, add_lora, merge_lora
 from tlcourse.training.memory import training_memory
 from tlcourse.training.parts import list_parts
 from tlcourse.training.range_test import RangeTest, lr_range_test
-from tlcourse.training.regularizers import ewc, fisher_diagonal, l2_sp, rehearsal
+from tlcourse.training.regularizers import bss, ewc, fisher_diagonal, l2_sp, rehearsal
 
 __all__ = [
     "STRATEGIES",
@@ -20,6 +21,7 @@ __all__ = [
     "Planned",
     "RangeTest",
     "add_lora",
+    "bss",
     "evaluate",
     "ewc",
     "extract_features",
@@ -29,6 +31,7 @@ __all__ = [
     "freeze",
     "freeze_audit",
     "freeze_plan",
+    "joint_loss",
     "l2_sp",
     "layer_decay",
     "list_parts",

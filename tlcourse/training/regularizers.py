@@ -141,3 +141,42 @@ def rehearsal(source, images, strength=1.0, batch_size=16, seed=0):
         return strength * F.cross_entropy(old_head.to(device)(caught[0]), images.y[index].to(device))
 
     return penalty
+
+
+def bss(model, strength=1e-3, smallest=1):
+    """Make the penalty of batch spectral shrinkage: the smallest singular values of the batch's features, squared, are
+    held down (Chen et al., Catastrophic forgetting meets negative transfer, NeurIPS, 2019).
+
+    What a source cannot pass on shows in the directions in which its features hardly vary. The singular values are those of
+    the (b, D) matrix that enters the head in the step's own training pass; the penalty reads it there by a hook.
+
+    Args:
+        model: the network to be trained; it keeps a hook on its head, and so do its copies.
+        strength: η, at least 0.
+        smallest: how many singular values, at least 1.
+
+    Returns:
+        function of the network that returns the penalty; for fit(penalty=…) with the same model.
+
+    Raises:
+        ValueError: an argument out of range; when it is called, a batch with fewer singular values than asked for.
+    """
+    if strength < 0 or smallest < 1:
+        raise ValueError(f"strength={strength}, smallest={smallest}: want at least 0 and at least 1")
+    latest = []
+
+    def remember(head, inputs):
+        if head.training:
+            latest[:] = inputs
+
+    model.get_submodule(head_name(model)).register_forward_pre_hook(remember)
+
+    def penalty(network):
+        (features,) = latest
+        if min(features.shape) < smallest:
+            raise ValueError(
+                f"smallest={smallest}: features of shape {tuple(features.shape)} have fewer singular values"
+            )
+        return strength * torch.linalg.svdvals(features)[-smallest:].square().sum()
+
+    return penalty

@@ -1,0 +1,58 @@
+"""Losses that draw the features of two domains together."""
+
+import torch
+
+
+def coral_loss(source, target):
+    """‖C_S − C_T‖²_F / 4d², how far apart the covariances of two sets of features are (Sun and Saenko, Deep CORAL, ECCV workshops, 2016).
+
+    Args:
+        source: (n, d) features, n ≥ 2.
+        target: (m, d) features, m ≥ 2.
+
+    Returns:
+        tensor without dimensions, at least 0.
+
+    Raises:
+        ValueError: not two such matrices.
+    """
+    _check(source, target)
+    difference = torch.cov(source.T).reshape(-1) - torch.cov(target.T).reshape(-1)
+    return difference.square().sum() / (4 * source.shape[1] ** 2)
+
+
+def mmd_loss(source, target):
+    """Maximum mean discrepancy squared, unbiased (Gretton et al., JMLR, 2012): how far apart two sets of features are.
+
+    The mean of five Gaussian kernels exp(−d²/(s·m)), s ∈ {¼, ½, 1, 2, 4}, where m is the median of the squared distances
+    between all pairs of points, taken as a constant.
+
+    Args:
+        source: (n, d) features, n ≥ 2.
+        target: (m, d) features, m ≥ 2.
+
+    Returns:
+        tensor without dimensions; around 0, and so at times below it, if both come from the same distribution.
+
+    Raises:
+        ValueError: not two such matrices.
+    """
+    _check(source, target)
+    n, m = len(source), len(target)
+    points = torch.cat([source, target])
+    squares = points.square().sum(dim=1)
+    distances = (squares[:, None] + squares - 2 * points @ points.T).clamp(min=0)  # cdist has no gradient at distance 0
+    pairs = torch.triu_indices(n + m, n + m, offset=1)
+    median = distances.detach()[pairs[0], pairs[1]].median().clamp(min=1e-12)
+    kernel = sum(torch.exp(-distances / (scale * median)) for scale in (0.25, 0.5, 1, 2, 4)) / 5
+    within_source = (kernel[:n, :n].sum() - n) / (n * (n - 1))  # the diagonal, all ones, is left out
+    within_target = (kernel[n:, n:].sum() - m) / (m * (m - 1))
+    return within_source + within_target - 2 * kernel[:n, n:].mean()
+
+
+def _check(source, target):
+    for name, value in (("source", source), ("target", target)):
+        if value.ndim != 2 or len(value) < 2 or value.shape[1] != source.shape[1]:
+            raise ValueError(
+                f"{name}: want (n, d) features, n ≥ 2, the same d as the other's; got {tuple(value.shape)}"
+            )

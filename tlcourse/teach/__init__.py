@@ -3,6 +3,7 @@
 from tlcourse.teach.claims import ClaimFailed, claim
 from tlcourse.teach.explorers import draw_features, draw_strategies
 from tlcourse.teach.figures import COLORS, alt_image, show
+from tlcourse.teach.guide import Advice, recommend
 from tlcourse.teach.quiz import quiz
 from tlcourse.teach.setup import Session, setup
 from tlcourse.teach.shipped import load_results
@@ -10,6 +11,7 @@ from tlcourse.teach.widgets import interactive
 
 __all__ = [
     "COLORS",
+    "Advice",
     "ClaimFailed",
     "Session",
     "alt_image",
@@ -19,6 +21,7 @@ __all__ = [
     "interactive",
     "load_results",
     "quiz",
+    "recommend",
     "setup",
     "show",
 ]

@@ -105,13 +105,16 @@ def pretrain(name, out, *, root=None, progress=False):
     return card
 
 
-def _glyph_sets(characters):
+def _glyph_sets(characters, shift=None, images=24_000):
     def sets(seed, root):
-        train = data.glyphs(24_000, characters, seed=seed * CHUNK)
-        return train, {
+        train = data.glyphs(images, characters, seed=seed * CHUNK)
+        held_out = {
             "held-out warps": data.glyphs(4_000, characters, seed=seed * CHUNK + 1),
             "held-out fonts": data.glyphs(4_000, characters, seed=seed * CHUNK + 2, fonts=data.HELD_OUT_FONTS),
         }
+        if shift is None:
+            return train, held_out
+        return shift(train), {name: shift(images) for name, images in held_out.items()}
 
     return sets
 
@@ -153,6 +156,11 @@ def _fashion(seed):
     return Recipe(source, "which of 10 garments", _fashion_sets, epochs=5, lr=3e-3, seed=seed, augment=flip)
 
 
+def _shuffled(seed):
+    source, task = "4,000 rendered letters with their labels shuffled", "the label of each image, by heart"
+    return Recipe(source, task, _shuffled_sets, epochs=60, lr=3e-3, seed=seed)
+
+
 _NO_LOOKALIKES = "".join(letter for letter in data.LETTERS if letter not in data.LOOKALIKES)
 
 RECIPES = {
@@ -174,13 +182,33 @@ RECIPES = {
         epochs=5,
         lr=3e-3,
     ),
-    "shuffled": Recipe(
-        "4,000 rendered letters with their labels shuffled",
-        "the label of each image, by heart",
-        _shuffled_sets,
-        epochs=60,
+    "letters-blurred": Recipe(
+        "rendered letters, blurred (a standard deviation of 2.1 pixels)",
+        "which of 37 letters",
+        _glyph_sets("letters", shift=data.Shift(blur=0.7)),
+        epochs=5,
         lr=3e-3,
     ),
+    "letters-inverted": Recipe(
+        "rendered letters, dark ink on light paper",
+        "which of 37 letters",
+        _glyph_sets("letters", shift=data.Shift(polarity=1)),
+        epochs=5,
+        lr=3e-3,
+    ),
+    "letters-five": Recipe(
+        "rendered letters of five classes (A E K R T)", "which of 5 letters", _glyph_sets("AEKRT"), epochs=5, lr=3e-3
+    ),
+    "characters": Recipe(
+        "rendered letters and digits, twice as many images",
+        "which of 47 characters",
+        _glyph_sets("all", images=48_000),
+        epochs=5,
+        lr=3e-3,
+    ),
+    "shuffled": _shuffled(seed=0),
+    "shuffled-seed1": _shuffled(seed=1),
+    "shuffled-seed2": _shuffled(seed=2),
     "fashion": _fashion(seed=0),
     "fashion-seed1": _fashion(seed=1),
     "fashion-seed2": _fashion(seed=2),

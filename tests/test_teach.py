@@ -125,6 +125,47 @@ def test_an_interactive_figure_follows_its_controls():
     assert "kind b and size 0.5" in picture.value and field.value == 0.5 and field.description == "size"
 
 
+def test_a_lab_draws_at_once_and_runs_when_asked():
+    asked = []
+
+    def run(kind, size):
+        asked.append((kind, size))
+        if kind == "b":
+            raise ValueError("no <b>")
+        return f"{kind} & {size}"
+
+    box = teach.lab(
+        lambda kind, size: (figure(), f"A figure of kind {kind} and {size}."),
+        run,
+        kind=["a", "b"],
+        size=[("one", 1), ("two", 2)],
+    )
+    kind, size, picture, button, sentence = box.children
+    assert "kind a and 1" in picture.value and not asked
+    size.value = 2
+    assert "kind a and 2" in picture.value and not asked
+    button.click()
+    assert asked == [("a", 2)] and "a &amp; 2" in sentence.value and not button.disabled
+    kind.value = "b"
+    button.click()
+    assert "ValueError: no &lt;b&gt;" in sentence.value and not button.disabled
+
+
+def test_the_decision_guide_answers_anew_when_an_answer_changes():
+    box = teach.decision_guide()
+    inputs, plan = {child.description: child for child in box.children[:-1]}, box.children[-1]
+    first = plan.value
+    assert first.count("<li>") >= 3 and "Measure probe_lead" not in first  # no label yet: label some first
+    inputs["labels per class"].value = 20
+    assert "Measure probe_lead" in plan.value
+    inputs["probe lead"].value = -10
+    assert "negative transfer" in plan.value and "Measure probe_lead" not in plan.value
+    inputs["commercial"].value = "yes"
+    assert "licence" in plan.value
+    inputs["modality"].value = "text"
+    assert "MiniLM" in plan.value
+
+
 @pytest.mark.parametrize("layer, channels", [("conv1", 32), ("layer3", 128)])
 def test_the_feature_explorer_finds_the_image_itself_first(few, layer, channels):
     drawn, alt = teach.draw_features(models.load("letters"), layer, few.x[7], few, count=4)
@@ -171,7 +212,7 @@ def test_the_equal_budget_table_is_whole_and_made_by_the_strategies_that_exist()
 
 
 def test_unknown_results_are_refused_by_name():
-    with pytest.raises(ValueError, match="name='nothing': there are results for strategies"):
+    with pytest.raises(ValueError, match="name='nothing': there are results for leaderboard"):
         teach.load_results("nothing")
 
 

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from matplotlib.ticker import MaxNLocator
+from scipy.stats import weightedtau
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from tlcourse.teach.figures import COLORS
@@ -99,4 +100,115 @@ def draw_strategies(table, labels, steps, rank_by="target"):
     axes[0].set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.5, -0.5))
     best = "; ".join(f"{name} {statistics.mean(runs[name][key]):.2f}" for name in order if runs[name][key])
     alt = f"Strategies at {labels} labels a class and {steps} steps, best first on {rank_by}: {best}."
+    return figure, alt
+
+
+def draw_gap(table, source, wrong, labels):
+    """Draw a point of the negative-transfer lab among its neighbours: the gap against wrong labels, and against target labels.
+
+    Args:
+        table: as load_results("negative_transfer") returns.
+        source: a source that the table's surface has.
+        wrong: the share of the source's labels that are wrong, one that the surface has.
+        labels: labelled target images of each class, one that the surface has.
+
+    Returns:
+        (matplotlib Figure, alt text); lines are means over the seeds, bands their standard deviation.
+
+    Raises:
+        ValueError: the surface has no such point.
+    """
+    gaps = {
+        (cell["source"], cell["wrong"], cell["labels"]): [
+            100 * (without - with_) for with_, without in zip(cell["with"], table["without"][str(cell["labels"])])
+        ]
+        for cell in table["surface"]
+    }
+    if (source, wrong, labels) not in gaps:
+        known = [sorted({key[i] for key in gaps}) for i in range(3)]
+        raise ValueError(f"source={source!r}, wrong={wrong}, labels={labels}: the surface has {known}")
+    figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
+    lines = (
+        (axes[0], "share of wrong source labels", [k for k in gaps if k[0] == source and k[2] == labels], 1, wrong),
+        (axes[1], "target labels per class", [k for k in gaps if k[:2] == (source, wrong)], 2, labels),
+    )
+    for axis, title, keys, which, chosen in lines:
+        x = [key[which] for key in keys]
+        mean, spread = ([measure(gaps[key]) for key in keys] for measure in (statistics.mean, statistics.stdev))
+        axis.axhline(0, color=COLORS["scratch"], linestyle="--")
+        axis.plot(x, mean, color=COLORS["fine-tune"])
+        low, high = ([m + sign * s for m, s in zip(mean, spread)] for sign in (-1, 1))
+        axis.fill_between(x, low, high, color=COLORS["fine-tune"], alpha=0.2, linewidth=0)
+        axis.plot(chosen, statistics.mean(gaps[source, wrong, labels]), "o", color=COLORS["fine-tune"], markersize=9)
+        axis.set_xlabel(title)
+    axes[1].set(xscale="log", xticks=[key[2] for key in lines[1][2]], xticklabels=[key[2] for key in lines[1][2]])
+    axes[1].minorticks_off()
+    axes[0].set_ylabel("gap in points")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(min(low, -8), max(high, 8))
+    for height, word, place in ((1, "harm", "top"), (0, "help", "bottom")):
+        axes[1].text(0.98, height, word, transform=axes[1].transAxes, ha="right", va=place, color=COLORS["scratch"])
+    point = gaps[source, wrong, labels]
+    verdict = "harms" if statistics.mean(point) > 0 else "helps"
+    alt = (
+        f"{source}, {wrong:.0%} of the labels wrong, {labels} target labels a class: the source {verdict}, gap "
+        f"{statistics.mean(point):+.1f} points (standard deviation {statistics.stdev(point):.1f} over {len(point)} seeds). "
+        + " ".join(
+            f"Against {title}: " + ", ".join(f"{key[which]:g}: {statistics.mean(gaps[key]):+.1f}" for key in keys) + "."
+            for _, title, keys, which, _ in lines
+        )
+    )
+    return figure, alt
+
+
+def draw_leaderboard(table, target, score, outcome):
+    """Draw a score of every candidate source against the accuracy that the source came to, with weighted Kendall τ.
+
+    Args:
+        table: as load_results("leaderboard") returns.
+        target: a target that the table has.
+        score: the name of a score that the table has.
+        outcome: "frozen" (a linear head on frozen features) or "fine-tuned".
+
+    Returns:
+        (matplotlib Figure, alt text); dots are means over the seeds.
+
+    Raises:
+        ValueError: the table has no such target, score or outcome.
+    """
+    rows = [row for row in table["rows"] if row["target"] == target]
+    if not rows or score not in rows[0]["scores"] or outcome not in ("frozen", "fine-tuned"):
+        targets = ", ".join(dict.fromkeys(row["target"] for row in table["rows"]))
+        scores = ", ".join(table["rows"][0]["scores"])
+        raise ValueError(
+            f"target={target!r}, score={score!r}, outcome={outcome!r}: choose from {targets}; from {scores}; and from "
+            "frozen, fine-tuned"
+        )
+    x = [statistics.mean(row["scores"][score]) for row in rows]
+    y = [statistics.mean(row[outcome]) for row in rows]
+    tau = weightedtau(x, y).statistic
+    figure, axis = plt.subplots(figsize=(6.4, 4))
+    axis.plot(x, y, "o", color=COLORS["probe"])
+    width, (low, high) = max(x) - min(x) or 1, axis.get_ylim()
+    for rank, i in enumerate(
+        sorted(range(len(rows)), key=lambda i: y[i])
+    ):  # names at the right, evenly, so none overlap
+        axis.annotate(
+            rows[i]["source"],
+            (x[i], y[i]),
+            (max(x) + 0.1 * width, low + (rank + 0.5) / len(rows) * (high - low)),
+            fontsize=9,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": COLORS["scratch"], "alpha": 0.35, "linewidth": 0.7},
+        )
+    axis.set_ylim(low, high)
+    axis.set_xlim(min(x) - 0.05 * width, max(x) + 0.6 * width)
+    axis.set(xlabel=f"{score} on 100 labelled images", ylabel=f"test accuracy, {outcome}")
+    axis.set_title(f"{target}: weighted τ = {tau:.2f}", fontsize=11, loc="left")
+    order = [rows[i]["source"] for i in sorted(range(len(rows)), key=lambda i: -x[i])]
+    best = rows[max(range(len(rows)), key=lambda i: y[i])]["source"]
+    alt = (
+        f"{score} against {outcome} accuracy of {len(rows)} sources on {target}. Weighted Kendall tau {tau:.2f}. "
+        f"By score, best first: {', '.join(order)}. Best by accuracy: {best} ({max(y):.2f})."
+    )
     return figure, alt

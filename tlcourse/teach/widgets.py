@@ -1,8 +1,12 @@
 """A thin interactive shell over a function that draws a figure."""
 
+import html
+
 import ipywidgets as widgets
 
 from tlcourse.teach.figures import alt_image
+
+_STYLE = {"description_width": "initial"}
 
 
 def interactive(draw, **controls):
@@ -11,31 +15,86 @@ def interactive(draw, **controls):
     Args:
         draw: a function of the controls by name that returns (figure, alt text).
         controls: for each argument of draw either (low, high, step), a slider paired with a number field (the slider
-            has no name that a screen reader can read), or a list of choices, a drop-down. Both begin with the first
-            value.
+            has no name that a screen reader can read), or a list of choices, a drop-down; a choice may be a pair of
+            a name and a value. Both begin with the first value.
 
     Returns:
         widgets.VBox of the controls and the picture, an HTML widget whose value holds an <img> with alt text.
     """
+    inputs, rows = make_controls(controls)
     picture = widgets.HTML()
+
+    def redraw(_=None):
+        picture.value = alt_image(*draw(**read(inputs)))
+
+    _watch(inputs, redraw)
+    return widgets.VBox([*rows, picture])
+
+
+def lab(draw, run, **controls):
+    """An interactive figure with a button that runs the point under the controls now.
+
+    Args:
+        draw: as for interactive().
+        run: a function of the same arguments that returns a sentence about what it measured. It may take seconds.
+        controls: as for interactive().
+
+    Returns:
+        widgets.VBox of the controls, the picture, the button and the sentence. From Python: set the controls' value,
+        call children[-2].click() and read children[-1].value.
+    """
+    inputs, rows = make_controls(controls)
+    picture, sentence = widgets.HTML(), widgets.HTML(_status("Press the button to run this point yourself."))
+    button = widgets.Button(description="Run this point", tooltip="Train now, at the chosen settings")
+
+    def redraw(_=None):
+        picture.value = alt_image(*draw(**read(inputs)))
+
+    def measure(_):
+        button.disabled, sentence.value = True, _status("Running …")
+        try:
+            sentence.value = _status(run(**read(inputs)))
+        except Exception as error:  # an exception in a callback would show nowhere
+            sentence.value = _status(f"{type(error).__name__}: {error}")
+        finally:
+            button.disabled = False
+
+    _watch(inputs, redraw)
+    button.on_click(measure)
+    return widgets.VBox([*rows, picture, button, sentence])
+
+
+def make_controls(controls):
+    """Build the named controls of interactive() -> (dict from name to widget, list of rows to show)."""
     inputs, rows = {}, []
     for name, values in controls.items():
+        label = name.replace("_", " ")
         if isinstance(values, tuple):
             low, high, step = values
-            inputs[name] = widgets.BoundedFloatText(value=low, min=low, max=high, step=step, description=name)
+            inputs[name] = widgets.BoundedFloatText(
+                value=low, min=low, max=high, step=step, description=label, style=_STYLE
+            )
             slider = widgets.FloatSlider(
                 value=low, min=low, max=high, step=step, readout=False, continuous_update=False
             )
             widgets.link((inputs[name], "value"), (slider, "value"))
             rows.append(widgets.HBox([inputs[name], slider]))
         else:
-            inputs[name] = widgets.Dropdown(options=values, value=values[0], description=name)
+            inputs[name] = widgets.Dropdown(options=values, index=0, description=label, style=_STYLE)
             rows.append(inputs[name])
+    return inputs, rows
 
-    def redraw(_=None):
-        picture.value = alt_image(*draw(**{name: widget.value for name, widget in inputs.items()}))
 
+def read(inputs):
+    """The values of controls by name."""
+    return {name: widget.value for name, widget in inputs.items()}
+
+
+def _watch(inputs, redraw):
     for widget in inputs.values():
         widget.observe(redraw, names="value")
     redraw()
-    return widgets.VBox([*rows, picture])
+
+
+def _status(sentence):
+    return f'<div role="status">{html.escape(sentence)}</div>'

@@ -2,11 +2,14 @@
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from functools import cache
 
 import answers_finetuning
 import answers_fundamentals
+import answers_negative
 import answers_pretrained
+import answers_sources
 import nbformat
 import numpy as np
 import pytest
@@ -22,8 +25,20 @@ from tlcourse.checks.compare import Unreadable, as_plain, differs, misfit
 from tlcourse.course import course_root
 
 SEEDS = (0, 11, 222)
-RIGHT = [*answers_fundamentals.RIGHT, *answers_pretrained.RIGHT, *answers_finetuning.RIGHT]
-WRONG = [*answers_fundamentals.WRONG, *answers_pretrained.WRONG, *answers_finetuning.WRONG]
+RIGHT = [
+    *answers_fundamentals.RIGHT,
+    *answers_pretrained.RIGHT,
+    *answers_finetuning.RIGHT,
+    *answers_negative.RIGHT,
+    *answers_sources.RIGHT,
+]
+WRONG = [
+    *answers_fundamentals.WRONG,
+    *answers_pretrained.WRONG,
+    *answers_finetuning.WRONG,
+    *answers_negative.WRONG,
+    *answers_sources.WRONG,
+]
 NOTEBOOKS = {path.stem[:2]: path.name for path in (course_root() / "solutions").glob("*.ipynb")}
 
 
@@ -105,7 +120,14 @@ def test_the_cases_of_a_notebook_are_cheap(lesson):
 
 
 @pytest.mark.parametrize(
-    "id, script", [("01.5", "broken_transfer"), ("02.6", "broken_classify"), ("03.7", "broken_tune_head")]
+    "id, script",
+    [
+        ("01.5", "broken_transfer"),
+        ("02.6", "broken_classify"),
+        ("03.7", "broken_tune_head"),
+        ("04.6", "broken_gap"),
+        ("07.5", "broken_rank_sources"),
+    ],
 )
 def test_the_script_of_a_bug_clinic_is_rejected(id, script):
     assert run(find_exercise(id), answers_in("solutions", id[:2])[script], 0).points == 0
@@ -136,8 +158,14 @@ def test_no_public_callable_of_the_package_is_an_answer(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     candidates = dict(public_callables())
     assert len(candidates) > 60
+    exercises = []
+    for (
+        exercise
+    ) in list_exercises():  # the cases are drawn once, not once for each candidate; run() copies their inputs
+        drawn = exercise.cases(np.random.default_rng(0))
+        exercises.append(replace(exercise, cases=lambda rng, drawn=drawn: drawn))
     for name, candidate in candidates.items():
-        for exercise in list_exercises():
+        for exercise in exercises:
             try:
                 points = run(exercise, candidate, seed=0).points
             except (SystemExit, Exception):

@@ -38,9 +38,7 @@ PARTIAL = range(5)  # the classes that the partial target has
 # What a joint source shows under the ten labels of the digits.
 _SHIFTS = {
     "printed digits": data.Shift(),
-    "digits turned by 22.5°": data.Shift(rotation=0.25),
     "digits turned by 45°": data.Shift(rotation=0.5),
-    "digits turned by 67.5°": data.Shift(rotation=0.75),
     "digits turned by 90°": data.Shift(rotation=1),
     "inverted digits": data.Shift(polarity=1),
     "letters A to K": data.Shift(),

@@ -86,7 +86,7 @@ def test_every_figure_is_shown_with_alt_text(path):
             call for call in calls if ast.unparse(call.func).startswith(("plt.subplots", "plt.figure", "teach.draw_"))
         ]
         # a drawing function of teach.interactive returns (figure, alt)
-        in_function = "def draw" in cell.source or "teach.interactive" in cell.source
+        in_function = "def draw" in cell.source or "teach.interactive" in cell.source or "teach.lab(" in cell.source
         assert in_function or len(shows) == len(drawn), cell.id
     assert not re.search(r"!\[\]\(", prose(path)), "a picture in the prose without alt text"
 
@@ -117,7 +117,7 @@ def test_a_lesson_asks_claims_and_interacts(path):
     assert len(set(ids)) == len(ids) and all(id.startswith(path.stem[:2] + ".") for id in ids)
     assert "teach.quiz(" in source
     if not path.stem.startswith("00"):
-        assert len(ids) >= 6 and "teach.interactive(" in source
+        assert len(ids) >= 6 and ("teach.interactive(" in source or "teach.lab(" in source)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=label)

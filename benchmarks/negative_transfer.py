@@ -14,9 +14,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from tlcourse.measure.causes import CAUSES, REMEDIES, measure_alignment, measure_remedies, read_jointly
+from tlcourse.measure.causes import CAUSES, REMEDIES, SOURCES, measure_alignment, measure_remedies, read_jointly
 
-SOURCES = ("printed digits", "digits turned by 45°", "digits turned by 90°", "inverted digits", "letters A to K")
 WRONG = (0.0, 0.25, 0.5, 0.75, 1.0)
 LABELS = (1, 2, 5, 10, 20)
 

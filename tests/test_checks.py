@@ -159,9 +159,8 @@ def test_no_public_callable_of_the_package_is_an_answer(monkeypatch, tmp_path):
     candidates = dict(public_callables())
     assert len(candidates) > 60
     exercises = []
-    for (
-        exercise
-    ) in list_exercises():  # the cases are drawn once, not once for each candidate; run() copies their inputs
+    # The cases are drawn once, not once for each candidate; run() copies their inputs.
+    for exercise in list_exercises():
         drawn = exercise.cases(np.random.default_rng(0))
         exercises.append(replace(exercise, cases=lambda rng, drawn=drawn: drawn))
     for name, candidate in candidates.items():

@@ -9,6 +9,7 @@ from scipy.stats import weightedtau
 
 from tlcourse import data, measure, models, teach, training
 from tlcourse.measure import leaderboard
+from tlcourse.models.pretrain import turn_quarters
 
 TABLE = teach.load_results("leaderboard")
 
@@ -36,7 +37,7 @@ def test_an_unknown_target_is_refused():
 
 def test_turned_images_carry_their_turn_as_a_label():
     images = data.digits("val")
-    turned = leaderboard.turn_quarters(images, seed=2)
+    turned = turn_quarters(images, seed=2)
     for i in range(20):
         assert torch.equal(turned.x[i].rot90(-int(turned.y[i]), dims=(1, 2)), images.x[i])
     assert len(turned.y.unique()) == 4

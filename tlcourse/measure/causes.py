@@ -125,6 +125,9 @@ def measure_remedies(cause, seed, only=None):
 
     Returns:
         dict from the remedy to the gap in points, or None where there is nothing to apply it to.
+
+    Raises:
+        ValueError: no such cause.
     """
     if cause not in CAUSES:
         raise ValueError(f"cause={cause!r}: choose from {', '.join(CAUSES)}")

@@ -7,6 +7,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tlcourse import data, models, training
 from tlcourse.measure.transferability import h_score, knn_accuracy, leep, logme, nce, probe_accuracy, transrate
+from tlcourse.models.pretrain import turn_quarters
 
 CANDIDATES = (
     "letters",
@@ -39,13 +40,6 @@ def _symbols(seed):
 
 def _turned(seed):
     return (turn_quarters(data.digits(split), i) for i, split in enumerate(("train", "val", "test")))
-
-
-def turn_quarters(images, seed=0):
-    """Turn each image by 0, 90, 180 or 270 degrees; how far becomes its label (Gidaris et al., ICLR, 2018)."""
-    turns = torch.randint(4, (len(images),), generator=torch.Generator().manual_seed(seed))
-    x = torch.stack([image.rot90(int(turn), dims=(1, 2)) for image, turn in zip(images.x, turns)])
-    return data.Images(x, turns, ["0°", "90°", "180°", "270°"])
 
 
 TARGETS = {

@@ -121,10 +121,10 @@ def _glyph_sets(characters, shift=None, images=24_000):
 
 def _rotation_sets(seed, root):
     train, held_out = _glyph_sets("letters")(seed, root)
-    return _turned(train, seed), {name: _turned(images, seed + 1) for name, images in held_out.items()}
+    return turn_quarters(train, seed), {name: turn_quarters(images, seed + 1) for name, images in held_out.items()}
 
 
-def _turned(images, seed):
+def turn_quarters(images, seed):
     """Turn every image by 0, 90, 180 or 270 degrees; the turn becomes the label (Gidaris et al., ICLR, 2018)."""
     turns = torch.randint(4, (len(images),), generator=torch.Generator().manual_seed(seed))
     x = images.x.clone()

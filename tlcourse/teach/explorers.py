@@ -190,9 +190,8 @@ def draw_leaderboard(table, target, score, outcome):
     figure, axis = plt.subplots(figsize=(6.4, 4))
     axis.plot(x, y, "o", color=COLORS["probe"])
     width, (low, high) = max(x) - min(x) or 1, axis.get_ylim()
-    for rank, i in enumerate(
-        sorted(range(len(rows)), key=lambda i: y[i])
-    ):  # names at the right, evenly, so none overlap
+    # Names stand at the right, evenly spaced, so that none overlap.
+    for rank, i in enumerate(sorted(range(len(rows)), key=lambda i: y[i])):
         axis.annotate(
             rows[i]["source"],
             (x[i], y[i]),

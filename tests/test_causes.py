@@ -3,6 +3,7 @@
 import math
 import statistics
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import nn
@@ -49,7 +50,7 @@ def test_domain_weights_are_the_density_ratio_of_two_gaussians():
     truth = torch.exp(0.5 * source[:, 0] - 0.125)  # N(0.5, 1) over N(0, 1)
     inside = source[:, 0].abs() < 1.5
     assert (weights / truth)[inside].log().abs().max() < 0.15
-    assert weights.max() <= weights.quantile(0.99) + 1e-6
+    assert (weights == weights.max()).sum() == 200  # the largest hundredth is cut to one value
 
 
 def test_class_weights_are_mean_predictions_over_their_largest():
@@ -129,6 +130,7 @@ def test_a_remedy_that_has_nothing_to_work_on_is_none():
 @pytest.mark.parametrize("wrong, labels", [(0.0, 2), (1.0, 2)])
 def test_the_lab_draws_the_point_that_is_asked_for(wrong, labels):
     figure, alt = teach.draw_gap(TABLE, "printed digits", wrong, labels)
+    plt.close(figure)
     cell = next(
         c for c in TABLE["surface"] if (c["source"], c["wrong"], c["labels"]) == ("printed digits", wrong, labels)
     )

@@ -13,8 +13,8 @@ BUNDLED = [card.name for card in models.zoo()]
 
 def test_the_zoo_has_every_recipe_and_stays_small():
     assert set(BUNDLED) == set(models.RECIPES)
-    size = sum(path.stat().st_size for path in zoo_module.WEIGHTS.glob("*.safetensors"))
-    assert size < 8_000_000
+    sizes = [path.stat().st_size for path in zoo_module.WEIGHTS.glob("*.safetensors")]
+    assert max(sizes) < 700_000 and sum(sizes) < 11_000_000
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -29,7 +29,10 @@ def test_bundled_models_load_in_eval_mode_with_a_head_as_on_their_card(name):
 @pytest.mark.parametrize("name", [name for name in BUNDLED if name.startswith("letters")])
 def test_letters_are_as_good_as_their_card_says_on_new_images(name):
     card = next(card for card in models.zoo() if card.name == name)
-    images = data.glyphs(1000, "".join(card.classes), seed=123_456)
+    shift = {"letters-blurred": data.Shift(blur=0.7), "letters-inverted": data.Shift(polarity=1)}.get(
+        name, data.Shift()
+    )
+    images = shift(data.glyphs(1000, "".join(card.classes), seed=123_456))
     from tlcourse.training import evaluate
 
     assert card.accuracy["held-out warps"] >= 0.97

@@ -89,7 +89,7 @@ print(json.dumps({"file": tlcourse.__file__, "names": names, "copied": course.co
 def test_the_wheel_carries_no_solutions_and_no_tests(installed):
     names = [str(path.relative_to(installed / "site")) for path in (installed / "site").rglob("*")]
     assert not [name for name in names if "solution" in name or name.startswith("tests")]
-    assert sum(path.stat().st_size for path in installed.glob("*.whl")) < 12_000_000  # sixteen networks of 0.6 MB each
+    assert sum(path.stat().st_size for path in installed.glob("*.whl")) < 10_000_000  # sixteen networks of 0.6 MB each
 
 
 def run_nbval(folder, name, source):

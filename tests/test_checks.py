@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -156,6 +157,10 @@ def public_callables():
 
 def test_no_public_callable_of_the_package_is_an_answer(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    # grading.child.serve takes one argument, like an answer to 04.3, and makes its process a student's: undone at the end.
+    monkeypatch.setattr(checks, "check", checks.check)
+    monkeypatch.setattr(checks, "award", checks.award)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     candidates = dict(public_callables())
     assert len(candidates) > 60
     exercises = []

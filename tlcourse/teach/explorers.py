@@ -151,7 +151,7 @@ def draw_gap(table, source, wrong, labels):
     point = gaps[source, wrong, labels]
     verdict = "harms" if statistics.mean(point) > 0 else "helps"
     alt = (
-        f"{source}, {wrong:.0%} of the labels wrong, {labels} target labels a class: the source {verdict}, gap "
+        f"{source}, {wrong:.0%} of the labels wrong, target labels per class {labels}: the source {verdict}, gap "
         f"{statistics.mean(point):+.1f} points (standard deviation {statistics.stdev(point):.1f} over {len(point)} seeds). "
         + " ".join(
             f"Against {title}: " + ", ".join(f"{key[which]:g}: {statistics.mean(gaps[key]):+.1f}" for key in keys) + "."

@@ -5,9 +5,8 @@ import html
 import ipywidgets as widgets
 
 from tlcourse.teach.guide import recommend
-from tlcourse.teach.widgets import make_controls, read
+from tlcourse.teach.widgets import make_controls, read, status
 
-_UNKNOWN = "not measured"
 _LABELS = {"0": 0, "1": 1, "2": 2, "5": 5, "20": 20, "80": 80, "500 or more": 500}
 _LATENCY = {"does not matter": None, "10 ms": 10, "50 ms": 50, "200 ms": 200}
 
@@ -22,7 +21,7 @@ def decision_guide():
         {
             "modality": ["vision", "text"],
             "labels_per_class": list(_LABELS.items()),
-            "probe_lead": [_UNKNOWN, *range(-20, 41, 5)],
+            "probe_lead": [("not measured", None), *((f"{lead:+d} points", lead) for lead in range(-20, 41, 5))],
             "data_will_shift": ["no", "yes"],
             "keep_the_source": ["no", "yes"],
             "compute": ["laptop", "gpu", "cluster"],
@@ -37,7 +36,7 @@ def decision_guide():
         advice = recommend(
             modality=chosen["modality"],
             labels_per_class=chosen["labels_per_class"],
-            probe_lead=None if chosen["probe_lead"] == _UNKNOWN else chosen["probe_lead"],
+            probe_lead=chosen["probe_lead"],
             shifted=chosen["data_will_shift"] == "yes",
             keep_source=chosen["keep_the_source"] == "yes",
             compute=chosen["compute"],
@@ -48,7 +47,7 @@ def decision_guide():
             f"<li><b>{html.escape(step.what)}</b> {html.escape(step.why)} (lesson {step.lesson})</li>"
             for step in advice
         )
-        plan.value = f'<div role="status"><ol>{steps}</ol></div>'
+        plan.value = status(f"<ol>{steps}</ol>")
 
     for widget in inputs.values():
         widget.observe(answer, names="value")

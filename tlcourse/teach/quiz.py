@@ -4,6 +4,8 @@ import html
 
 import ipywidgets as widgets
 
+from tlcourse.teach.widgets import status
+
 _TOGGLE_STYLE = {"description_width": "initial"}
 
 
@@ -34,20 +36,14 @@ def quiz(question, options, answer):
         style=_TOGGLE_STYLE,
     )
     button = widgets.Button(description="Commit", tooltip="Commit to the chosen answer")
-    verdict = widgets.HTML(
-        _status("Choose an answer, then commit. You learn most from a guess that you made yourself.")
-    )
+    verdict = widgets.HTML(status("Choose an answer, then commit. You learn most from a guess that you made yourself."))
 
     def reveal(_):
         if choices.value is None:
-            verdict.value = _status("Choose an answer first.")
+            verdict.value = status("Choose an answer first.")
             return
         word = "Right." if choices.value == answer else "Not quite."
-        verdict.value = _status(f"<b>{word}</b> {html.escape(options[choices.value])}")
+        verdict.value = status(f"<b>{word}</b> {html.escape(options[choices.value])}")
 
     button.on_click(reveal)
     return widgets.VBox([heading, choices, button, verdict])
-
-
-def _status(message):
-    return f'<div role="status">{message}</div>'

@@ -44,18 +44,18 @@ def lab(draw, run, **controls):
         call children[-2].click() and read children[-1].value.
     """
     inputs, rows = make_controls(controls)
-    picture, sentence = widgets.HTML(), widgets.HTML(_status("Press the button to run this point yourself."))
+    picture, sentence = widgets.HTML(), widgets.HTML(status("Press the button to run this point yourself."))
     button = widgets.Button(description="Run this point", tooltip="Train now, at the chosen settings")
 
     def redraw(_=None):
         picture.value = alt_image(*draw(**read(inputs)))
 
     def measure(_):
-        button.disabled, sentence.value = True, _status("Running …")
+        button.disabled, sentence.value = True, status("Running …")
         try:
-            sentence.value = _status(run(**read(inputs)))
+            sentence.value = status(html.escape(run(**read(inputs))))
         except Exception as error:  # an exception in a callback would show nowhere
-            sentence.value = _status(f"{type(error).__name__}: {error}")
+            sentence.value = status(html.escape(f"{type(error).__name__}: {error}"))
         finally:
             button.disabled = False
 
@@ -96,5 +96,6 @@ def _watch(inputs, redraw):
     redraw()
 
 
-def _status(sentence):
-    return f'<div role="status">{html.escape(sentence)}</div>'
+def status(markup):
+    """HTML that a screen reader announces when it changes; the caller escapes what is not markup."""
+    return f'<div role="status">{markup}</div>'

@@ -39,15 +39,20 @@ def mmd_loss(source, target):
     """
     _check(source, target)
     n, m = len(source), len(target)
-    points = torch.cat([source, target])
-    squares = points.square().sum(dim=1)
-    distances = (squares[:, None] + squares - 2 * points @ points.T).clamp(min=0)  # cdist has no gradient at distance 0
-    pairs = torch.triu_indices(n + m, n + m, offset=1)
-    median = distances.detach()[pairs[0], pairs[1]].median().clamp(min=1e-12)
-    kernel = sum(torch.exp(-distances / (scale * median)) for scale in (0.25, 0.5, 1, 2, 4)) / 5
+    kernel = gaussian_kernels(torch.cat([source, target]))
     within_source = (kernel[:n, :n].sum() - n) / (n * (n - 1))  # the diagonal, all ones, is left out
     within_target = (kernel[n:, n:].sum() - m) / (m * (m - 1))
     return within_source + within_target - 2 * kernel[:n, n:].mean()
+
+
+def gaussian_kernels(points):
+    """The (n, n) mean of five Gaussian kernels whose widths follow the median of the squared distances; see mmd_loss."""
+    n = len(points)
+    squares = points.square().sum(dim=1)
+    distances = (squares[:, None] + squares - 2 * points @ points.T).clamp(min=0)  # cdist has no gradient at distance 0
+    pairs = torch.triu_indices(n, n, offset=1)
+    median = distances.detach()[pairs[0], pairs[1]].median().clamp(min=1e-12)
+    return sum(torch.exp(-distances / (scale * median)) for scale in (0.25, 0.5, 1, 2, 4)) / 5
 
 
 def _check(source, target):

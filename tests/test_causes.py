@@ -6,7 +6,6 @@ import statistics
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from torch import nn
 
 from tlcourse import data, models, teach
 from tlcourse.measure import causes
@@ -43,41 +42,11 @@ def test_joint_training_starts_both_sides_alike_and_leaves_a_given_start_alone()
     torch.testing.assert_close(alone.fc.weight, weightless.fc.weight, atol=1e-3, rtol=1e-2)
 
 
-def test_domain_weights_are_the_density_ratio_of_two_gaussians():
-    generator = torch.Generator().manual_seed(0)
-    source, target = torch.randn(20_000, 1, generator=generator), 0.5 + torch.randn(5_000, 1, generator=generator)
-    weights = causes.domain_weights(source, target)
-    truth = torch.exp(0.5 * source[:, 0] - 0.125)  # N(0.5, 1) over N(0, 1)
-    inside = source[:, 0].abs() < 1.5
-    assert (weights / truth)[inside].log().abs().max() < 0.15
-    assert (weights == weights.max()).sum() == 200  # the largest hundredth is cut to one value
-
-
-def test_class_weights_are_mean_predictions_over_their_largest():
-    class Fixed(nn.Module):
-        def forward(self, x):
-            return torch.tensor([0.5, 0.4, 0.1]).log().repeat(len(x), 1)
-
-    images = data.Images(torch.zeros(7, 3, 16, 16), torch.zeros(7, dtype=torch.int64), ["a", "b", "c"])
-    torch.testing.assert_close(causes.class_weights(Fixed(), images), torch.tensor([1, 0.8, 0.2]))
-
-
 def test_weighed_classes_occur_in_proportion():
     source = causes.joint_source("printed digits")
     weights = torch.tensor([1.0] * 5 + [0.2] * 5)
     counts = torch.bincount(causes.weighed_classes(source, weights, seed=0).y, minlength=10)
     assert counts.min() >= 79 and counts.max() <= 400 and abs(counts[0] / counts[9] - 5) < 0.1
-
-
-def test_adapted_statistics_are_those_of_the_images_and_weights_stay():
-    network = models.tiny_resnet(10, seed=1).eval()
-    x = data.digits("val").x
-    adapted = causes.adapt_statistics(network, x)
-    torch.testing.assert_close(dict(adapted.named_parameters()), dict(network.named_parameters()))
-    with torch.no_grad():
-        mean = network.conv1(x).mean(dim=(0, 2, 3))
-    torch.testing.assert_close(adapted.bn1.running_mean, mean, atol=1e-4, rtol=1e-3)
-    assert torch.equal(network.bn1.running_mean, torch.zeros(32)) and not adapted.training
 
 
 def test_a_fresh_copy_takes_the_named_parts_only():

@@ -1,4 +1,4 @@
-"""Losses that draw the features of two domains together."""
+"""Losses that draw the features of two domains together, and the methods that use them in train_adapted."""
 
 import torch
 
@@ -43,6 +43,16 @@ def mmd_loss(source, target):
     within_source = (kernel[:n, :n].sum() - n) / (n * (n - 1))  # the diagonal, all ones, is left out
     within_target = (kernel[n:, n:].sum() - m) / (m * (m - 1))
     return within_source + within_target - 2 * kernel[:n, n:].mean()
+
+
+def deep_coral(batch):
+    """The method of Deep CORAL (Sun and Saenko, ECCV workshops, 2016): coral_loss between the features of a Batch."""
+    return coral_loss(batch.source_features, batch.target_features)
+
+
+def dan(batch):
+    """The method of deep adaptation networks (Long et al., ICML, 2015): mmd_loss between the features of a Batch, plus mmd_loss between its logits."""
+    return mmd_loss(batch.source_features, batch.target_features) + mmd_loss(batch.source_logits, batch.target_logits)
 
 
 def gaussian_kernels(points):

@@ -6,11 +6,16 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
-from torch import nn
 
 from tlcourse import data, models, training
-from tlcourse.adapt import coral_loss, mmd_loss, train_adapted
+from tlcourse.adapt import (
+    adapt_batchnorm,
+    class_weights,
+    deep_coral,
+    importance_weights,
+    mmd_loss,
+    train_adapted,
+)
 from tlcourse.measure.transferability import logme
 
 CAUSES = ("unrelated features", "conflicting labels", "shifted inputs", "alignment on a partial target")
@@ -153,15 +158,19 @@ def measure_alignment(seed):
     for title, classes in (("all ten", range(10)), ("only 0 to 4", PARTIAL)):
         source, target, _, test = alignment_data(seed, classes)
         plain = training.evaluate(align(source, target, seed=seed), test)
-        for name, method, weight in (("CORAL", coral_loss, ALIGNMENT), ("MMD", mmd_loss, 1.0)):
+        for name, method, weight in (("CORAL", deep_coral, ALIGNMENT), ("MMD", _mmd_of_features, 1.0)):
             aligned = align(source, target, method, seed=seed, weight=weight)
             gaps[f"{name}, {title}"] = 100 * (plain - training.evaluate(aligned, test))
     return gaps
 
 
+def _mmd_of_features(batch):
+    return mmd_loss(batch.source_features, batch.target_features)
+
+
 def _features(seed):
     few = data.few_shot(data.digits("train"), 5, seed=seed)
-    unlabelled, val, test = data.digits("train").x, data.digits("val"), data.digits("test")
+    unlabelled, val, test = (data.digits(split) for split in ("train", "val", "test"))
     source, none = models.load(SHUFFLED[seed % 3]), models.tiny_resnet(10, seed=500 + seed).eval()
 
     def frozen(network, layer=None):
@@ -194,7 +203,7 @@ def _features(seed):
         "fine-tune all, free": tuned_gap,
         "fine-tune all, BSS": lambda: tuned_gap(training.bss),
         "AdaBN": lambda: (
-            100 * (frozen(adapt_statistics(none, unlabelled))[1] - frozen(adapt_statistics(source, unlabelled))[1])
+            100 * (frozen(adapt_batchnorm(none, unlabelled))[1] - frozen(adapt_batchnorm(source, unlabelled))[1])
         ),
     }
 
@@ -230,7 +239,7 @@ def _joint(name, wrong, seed):
             [joint(), joint(joint_source("letters A to K", 0, seed)), joint(joint_source("printed digits", 0, seed))]
         ),
         "weigh images by a domain classifier": lambda: gap(
-            joint(image_weights=domain_weights(source.x[:, 0].flatten(1), unlabelled.x[:, 0].flatten(1)))
+            joint(image_weights=importance_weights(source.x[:, 0].flatten(1), unlabelled.x[:, 0].flatten(1)))
         ),
         "weigh the source by 0.1": lambda: gap(joint(weight=0.1)),
         "tune the source's weight on validation": lambda: best([joint(weight=0.1), joint()]),
@@ -241,7 +250,7 @@ def _joint(name, wrong, seed):
         ),
         "fine-tune all, free": lambda: gap(sequential(body)),
         "fine-tune all, BSS": lambda: gap(sequential(body, training.bss), joint(None, penalty=training.bss)),
-        "AdaBN": lambda: gap(adapt_statistics(joint(), unlabelled.x), adapt_statistics(without, unlabelled.x)),
+        "AdaBN": lambda: gap(adapt_batchnorm(joint(), unlabelled), adapt_batchnorm(without, unlabelled)),
         "class weights": lambda: gap(joint(image_weights=class_weights(without, unlabelled)[source.y])),
     }
 
@@ -257,10 +266,10 @@ def _alignment(seed):
         return gap(max([plain, *networks], key=lambda network: training.evaluate(network, val)))  # the first of equals
 
     def aligned(images=source, **options):
-        return align(images, target, coral_loss, seed=seed, **options)
+        return align(images, target, deep_coral, seed=seed, **options)
 
     def weighed_images():
-        weights = domain_weights(training.extract_features(plain, source), training.extract_features(plain, target))
+        weights = importance_weights(training.extract_features(plain, source), training.extract_features(plain, target))
         chosen = torch.multinomial(
             weights, len(source), replacement=True, generator=torch.Generator().manual_seed(seed)
         )
@@ -272,7 +281,7 @@ def _alignment(seed):
         "weigh images by a domain classifier": lambda: gap(aligned(weighed_images())),
         "weigh the source by 0.1": lambda: gap(aligned(weight=0.1 * ALIGNMENT)),
         "tune the source's weight on validation": lambda: best([aligned(weight=0.1 * ALIGNMENT), aligned()]),
-        "AdaBN": lambda: gap(adapt_statistics(aligned(), target.x), adapt_statistics(plain, target.x)),
+        "AdaBN": lambda: gap(adapt_batchnorm(aligned(), target), adapt_batchnorm(plain, target)),
         "class weights": lambda: gap(aligned(weighed_classes(source, class_weights(plain, target), seed))),
     }
 
@@ -301,42 +310,10 @@ def align(source, target, method=None, *, seed, weight=ALIGNMENT):
     return network
 
 
-def domain_weights(source, target):
-    """Importance weights of the source's images, p(target|x) / p(source|x) by logistic regression (Sugiyama et al., JMLR, 2007; Bickel et al., ICML, 2007).
-
-    Args: (n, d) and (m, d) features, of the source and of the target. Returns (n,) weights, the largest hundredth cut off.
-    """
-    features = torch.cat([source, target])
-    domain = torch.cat([torch.zeros(len(source)), torch.ones(len(target))])
-    classifier = LogisticRegression(C=0.1, max_iter=500).fit(features, domain)
-    odds = torch.as_tensor(classifier.decision_function(source)).exp() * len(source) / len(target)
-    return odds.clamp(max=odds.quantile(0.99))
-
-
-def class_weights(network, target):
-    """The mean probability that a network gives to each class on the target, over the largest (Cao et al., Partial adversarial domain adaptation, ECCV, 2018)."""
-    with torch.inference_mode():
-        share = torch.cat([network(part).softmax(dim=1) for part in target.x.split(500)]).mean(dim=0)
-    return share / share.max()
-
-
 def weighed_classes(source, weights, seed):
     """As many images of the source as its classes allow when they are to occur in proportion to the weights."""
     n = int(torch.bincount(source.y).min() * weights.sum() / weights.max())
     return data.skew(source, weights, n, seed=seed)
-
-
-def adapt_statistics(network, x):
-    """A copy of the network whose BatchNorm statistics are those of the images x (AdaBN: Li et al., 2017)."""
-    network = copy.deepcopy(network).train()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None  # the plain mean over batches
-    with torch.inference_mode():
-        for part in x.split(300):
-            network(part)
-    return network.eval()
 
 
 def fresh_copy(network, parts, seed):

@@ -66,7 +66,7 @@ def fit(
     model.to(device, memory_format=torch.channels_last)  # 20% faster on a CPU
     optimizer = torch.optim.AdamW(_make_groups(model, lr, lr_scale), weight_decay=weight_decay)
     steps_per_epoch = math.ceil(len(train) / batch_size)
-    scheduler = _make_schedule(schedule, optimizer, epochs * steps_per_epoch)
+    scheduler = make_schedule(schedule, optimizer, epochs * steps_per_epoch)
     before = copy.deepcopy(model.state_dict())
     best, best_accuracy = None, -1.0
     history = {"train_loss": [], "train_accuracy": []}
@@ -169,7 +169,8 @@ def _make_groups(model, lr, lr_scale):
     return [{"params": parameters, "lr": scale * lr} for scale, parameters in groups.items() if scale > 0]
 
 
-def _make_schedule(schedule, optimizer, steps):
+def make_schedule(schedule, optimizer, steps):
+    """A learning-rate scheduler by name, "one-cycle", "cosine" or "constant", for a number of steps."""
     if schedule == "one-cycle":
         highest = [group["lr"] for group in optimizer.param_groups]
         # pct_start · steps must exceed one step, or the scheduler divides by zero

@@ -1,0 +1,62 @@
+"""Adapt through BatchNorm alone."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+def adapt_batchnorm(model, images):
+    """A copy of the network whose BatchNorm statistics are those of the target (AdaBN: Li et al., ICLR workshop, 2017).
+
+    Args:
+        model: network; left alone.
+        images: Images of the target, at least 2; labels are not read.
+
+    Returns:
+        the copy, in eval mode.
+
+    Raises:
+        ValueError: fewer than 2 images, a network without BatchNorm.
+    """
+    if len(images) < 2:
+        raise ValueError(f"images: {len(images)} are too few for statistics; give at least 2")
+    adapted = copy.deepcopy(model).train()
+    norms = _norms(adapted)
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+    device = next(adapted.parameters()).device
+    with torch.inference_mode():
+        for part in images.x.split(300):
+            adapted(part.to(device))
+    for norm, before in zip(norms, _norms(model), strict=True):
+        norm.momentum = before.momentum
+    return adapted.eval()
+
+
+def only_batchnorm(model):
+    """Freeze all but the scales and shifts of BatchNorm, which is what TENT trains (Wang et al., ICLR, 2021).
+
+    Args:
+        model: network, changed in place.
+
+    Returns:
+        the network.
+
+    Raises:
+        ValueError: a network without BatchNorm.
+    """
+    norms = _norms(model)
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    for norm in norms:
+        norm.weight.requires_grad = norm.bias.requires_grad = True
+    return model
+
+
+def _norms(model):
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        raise ValueError("model: has no BatchNorm layer, so there is nothing to adapt this way")
+    return norms

@@ -1,0 +1,41 @@
+"""Choose among adapted models without target labels."""
+
+import torch
+import torch.nn.functional as F
+
+from tlcourse.adapt.reweighting import importance_weights
+from tlcourse.training.features import extract_features
+from tlcourse.training.modes import evaluating
+
+
+def validate_unlabelled(model, source, target):
+    """Three validators of a model on held-out source images and unlabelled target images; each is better when higher.
+
+    Args:
+        model: network with a linear head.
+        source: Images, labelled, that the model was not trained on.
+        target: Images; labels are not read.
+
+    Returns:
+        dict: "source risk", minus the cross-entropy on the source; "importance-weighted", the same with each image
+        weighted by how much its features look like the target's (Sugiyama et al., JMLR, 2007; You et al., DEV, ICML,
+        2019, without the control variate); "information", the mutual information between target image and answer in
+        nats (Musgrave et al., 2021), from 0 to log C.
+    """
+    with torch.no_grad(), evaluating(model):
+        source_logits, target_logits = _logits(model, source), _logits(model, target)
+    losses = F.cross_entropy(source_logits, source.y, reduction="none").double()
+    weights = importance_weights(extract_features(model, source), extract_features(model, target))
+    probabilities = target_logits.softmax(dim=1)
+    shares = probabilities.mean(dim=0)
+    certainty = (probabilities * probabilities.clamp(min=1e-12).log()).sum(dim=1).mean()
+    return {
+        "source risk": -losses.mean().item(),
+        "importance-weighted": -((weights * losses).sum() / weights.sum()).item(),
+        "information": (certainty - (shares * shares.clamp(min=1e-12).log()).sum()).item(),
+    }
+
+
+def _logits(model, images):
+    device = next(model.parameters()).device
+    return torch.cat([model(part.to(device)).cpu() for part in images.x.split(500)])

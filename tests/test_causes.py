@@ -31,7 +31,7 @@ def test_right_labels_read_more_than_no_source_and_wrong_ones_less():
 
 
 def test_joint_training_starts_both_sides_alike_and_leaves_a_given_start_alone():
-    few = causes.halve(data.few_shot(data.digits("train"), 1, seed=0))
+    few = data.halve(data.few_shot(data.digits("train"), 1, seed=0))
     start = models.tiny_resnet(10, seed=8)
     before = {name: value.clone() for name, value in start.state_dict().items()}
     alone = causes.train_jointly(few, seed=8)

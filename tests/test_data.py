@@ -282,3 +282,12 @@ def test_clutter_and_background_refuse_other_sizes_than_theirs(tmp_path):
     for dial in ("clutter", "background"):
         with pytest.raises(ValueError, match="32×32"):
             data.Shift(**{dial: 0.5})(large)
+
+
+def test_halve_takes_the_mean_of_four_pixels():
+    images = data.glyphs(5, "digits", seed=1)
+    half = data.halve(images)
+    assert half.x.shape == (5, 3, 16, 16) and torch.equal(half.y, images.y)
+    torch.testing.assert_close(half.x[2, 0, 3, 4], images.x[2, 0, 6:8, 8:10].mean())
+    with pytest.raises(ValueError, match="8×8"):
+        data.halve(data.halve(half))

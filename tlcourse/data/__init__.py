@@ -3,7 +3,7 @@
 from tlcourse.data.digits import digits
 from tlcourse.data.folder import folder
 from tlcourse.data.glyphs import FONTS, HELD_OUT_FONTS, LETTERS, LOOKALIKES, glyphs
-from tlcourse.data.images import Images
+from tlcourse.data.images import Images, halve
 from tlcourse.data.intents import Texts, intents
 from tlcourse.data.photos import photos
 from tlcourse.data.shift import Shift
@@ -21,6 +21,7 @@ __all__ = [
     "few_shot",
     "folder",
     "glyphs",
+    "halve",
     "intents",
     "mislabel",
     "photos",

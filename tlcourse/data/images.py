@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,24 @@ class Images:
 
     def __repr__(self):
         return f"Images({len(self)} of {'×'.join(map(str, self.x.shape[1:]))}, {len(self.classes)} classes)"
+
+
+def halve(images):
+    """Average 2×2 pixels: half the side, a quarter of the work for a convolution.
+
+    Args:
+        images: Images with an even side of at least 16. The handwritten digits were 8×8 once, so they lose nothing.
+
+    Returns:
+        Images.
+
+    Raises:
+        ValueError: an odd or a smaller side.
+    """
+    side = images.x.shape[-1]
+    if side % 2 or side < 16:
+        raise ValueError(f"images: are {side}×{side}; want an even side of at least 16")
+    return Images(F.avg_pool2d(images.x, 2), images.y, images.classes)
 
 
 def check_pixels(x):

@@ -5,7 +5,6 @@ import math
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 from tlcourse import data, models, training
 from tlcourse.adapt import (
@@ -51,11 +50,6 @@ _SHIFTS = {
 SOURCES = tuple(_SHIFTS)
 
 
-def halve(images):
-    """Average 2×2 pixels: the digits were 8×8, so 16×16 loses nothing, and a step costs a quarter."""
-    return data.Images(F.avg_pool2d(images.x, 2), images.y, images.classes)
-
-
 def joint_source(name, wrong=0.0, seed=0):
     """Draw 4,000 rendered images, 16×16, as a source for joint training with the digits.
 
@@ -70,7 +64,7 @@ def joint_source(name, wrong=0.0, seed=0):
     if name not in _SHIFTS:
         raise ValueError(f"name={name!r}: choose from {', '.join(SOURCES)}")
     characters = "ABCDEFGHJK" if name == "letters A to K" else "digits"
-    images = halve(_SHIFTS[name](data.glyphs(4_000, characters, seed=90_000 + seed)))
+    images = data.halve(_SHIFTS[name](data.glyphs(4_000, characters, seed=90_000 + seed)))
     return data.mislabel(images, wrong, seed=seed)
 
 
@@ -112,9 +106,9 @@ def read_jointly(source, *, wrong=0.0, per_class, seed):
     Returns:
         accuracy, in [0, 1].
     """
-    few = halve(data.few_shot(data.digits("train"), per_class, seed=seed))
+    few = data.halve(data.few_shot(data.digits("train"), per_class, seed=seed))
     images = None if source is None else joint_source(source, wrong, seed)
-    return training.evaluate(train_jointly(few, images, seed=seed), halve(data.digits("test")))
+    return training.evaluate(train_jointly(few, images, seed=seed), data.halve(data.digits("test")))
 
 
 def measure_remedies(cause, seed, only=None):
@@ -209,8 +203,8 @@ def _features(seed):
 
 
 def _joint(name, wrong, seed):
-    few = halve(data.few_shot(data.digits("train"), 2, seed=seed))
-    unlabelled, val, test = (halve(data.digits(split)) for split in ("train", "val", "test"))
+    few = data.halve(data.few_shot(data.digits("train"), 2, seed=seed))
+    unlabelled, val, test = (data.halve(data.digits(split)) for split in ("train", "val", "test"))
     source = joint_source(name, wrong, seed)
     without = train_jointly(few, seed=seed)
 
@@ -288,7 +282,7 @@ def _alignment(seed):
 
 def alignment_data(seed, classes=PARTIAL):
     """Rendered digits, and real ones of some classes only: unlabelled, validation and test -> four Images of 16×16."""
-    real = (halve(data.digits(split)) for split in ("train", "val", "test"))
+    real = (data.halve(data.digits(split)) for split in ("train", "val", "test"))
     some = [images[torch.isin(images.y, torch.tensor(list(classes)))] for images in real]
     return joint_source("printed digits", seed=seed), *some
 

@@ -8,6 +8,7 @@ from functools import cache
 
 import answers_finetuning
 import answers_fundamentals
+import answers_mismatch
 import answers_negative
 import answers_pretrained
 import answers_sources
@@ -31,6 +32,7 @@ RIGHT = [
     *answers_pretrained.RIGHT,
     *answers_finetuning.RIGHT,
     *answers_negative.RIGHT,
+    *answers_mismatch.RIGHT,
     *answers_sources.RIGHT,
 ]
 WRONG = [
@@ -38,6 +40,7 @@ WRONG = [
     *answers_pretrained.WRONG,
     *answers_finetuning.WRONG,
     *answers_negative.WRONG,
+    *answers_mismatch.WRONG,
     *answers_sources.WRONG,
 ]
 NOTEBOOKS = {path.stem[:2]: path.name for path in (course_root() / "solutions").glob("*.ipynb")}
@@ -127,6 +130,7 @@ def test_the_cases_of_a_notebook_are_cheap(lesson):
         ("02.6", "broken_classify"),
         ("03.7", "broken_tune_head"),
         ("04.6", "broken_gap"),
+        ("05.6", "broken_watch"),
         ("07.5", "broken_rank_sources"),
     ],
 )

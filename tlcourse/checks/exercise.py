@@ -17,7 +17,14 @@ from IPython.display import display
 from tlcourse.checks.compare import as_plain
 
 # One module per exercise notebook, by the number before the dot of an exercise's id.
-_NOTEBOOKS = {"01": "fundamentals", "02": "pretrained", "03": "finetuning", "04": "negative", "07": "sources"}
+_NOTEBOOKS = {
+    "01": "fundamentals",
+    "02": "pretrained",
+    "03": "finetuning",
+    "04": "negative",
+    "05": "mismatch",
+    "07": "sources",
+}
 
 
 class Case(NamedTuple):

@@ -4,7 +4,7 @@ from tlcourse.adapt.adversarial import DANN, DomainDiscriminator, grad_reverse, 
 from tlcourse.adapt.alignment import coral_loss, dan, deep_coral, mmd_loss
 from tlcourse.adapt.augment import match_style, vary_strokes
 from tlcourse.adapt.batchnorm import adapt_batchnorm, only_batchnorm
-from tlcourse.adapt.entropy import entropy, entropy_minimisation, information_maximisation
+from tlcourse.adapt.entropy import entropy, entropy_minimisation, information_maximisation, mutual_information
 from tlcourse.adapt.reweighting import class_weights, importance_weights
 from tlcourse.adapt.selection import validate_unlabelled
 from tlcourse.adapt.self_training import balanced_self_training, confident_labels, naive_self_training
@@ -29,6 +29,7 @@ __all__ = [
     "information_maximisation",
     "match_style",
     "mmd_loss",
+    "mutual_information",
     "naive_self_training",
     "only_batchnorm",
     "prototype_labels",

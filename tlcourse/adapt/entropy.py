@@ -7,11 +7,24 @@ def entropy(logits):
     return -(log_probabilities.exp() * log_probabilities).sum(dim=1)
 
 
-def information_maximisation(batch):
-    """Mean entropy of the target's predictions less the entropy of their mean (Krause et al., NIPS, 2010; Liang et al., SHOT, ICML, 2020).
+def mutual_information(logits):
+    """Between example and answer: entropy of the mean prediction less the mean entropy, in nats, from 0 to log C.
 
-    The negative of the mutual information between image and answer. The second term keeps the first from its trivial
-    solution, one class for all; it presumes that all classes occur about equally often.
+    Args:
+        logits: (n, C).
+
+    Returns:
+        tensor without dimensions.
+    """
+    shares = logits.softmax(dim=1).mean(dim=0)
+    return -(shares * shares.clamp(min=1e-12).log()).sum() - entropy(logits).mean()
+
+
+def information_maximisation(batch):
+    """Minus the mutual information between target image and answer (Krause et al., NIPS, 2010; Liang et al., SHOT, ICML, 2020).
+
+    Each answer is to be certain, and the answers are to differ, which keeps certainty from its trivial solution, one
+    class for all. It presumes that all classes occur about equally often.
 
     Args:
         batch: a Batch; its target_logits are read.
@@ -19,9 +32,7 @@ def information_maximisation(batch):
     Returns:
         tensor without dimensions, from −log C to 0.
     """
-    shares = batch.target_logits.softmax(dim=1).mean(dim=0)
-    diversity = -(shares * shares.clamp(min=1e-12).log()).sum()
-    return entropy(batch.target_logits).mean() - diversity
+    return -mutual_information(batch.target_logits)
 
 
 def entropy_minimisation(batch):

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from tlcourse.adapt.entropy import mutual_information
 from tlcourse.adapt.reweighting import importance_weights
 from tlcourse.training.features import extract_features
 from tlcourse.training.modes import evaluating
@@ -26,13 +27,10 @@ def validate_unlabelled(model, source, target):
         source_logits, target_logits = _logits(model, source), _logits(model, target)
     losses = F.cross_entropy(source_logits, source.y, reduction="none").double()
     weights = importance_weights(extract_features(model, source), extract_features(model, target))
-    probabilities = target_logits.softmax(dim=1)
-    shares = probabilities.mean(dim=0)
-    certainty = (probabilities * probabilities.clamp(min=1e-12).log()).sum(dim=1).mean()
     return {
         "source risk": -losses.mean().item(),
         "importance-weighted": -((weights * losses).sum() / weights.sum()).item(),
-        "information": (certainty - (shares * shares.clamp(min=1e-12).log()).sum()).item(),
+        "information": mutual_information(target_logits).item(),
     }
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tlcourse.adapt.entropy import entropy
 from tlcourse.models.zoo import head_name
 from tlcourse.training.fitting import make_schedule, pick_device
 
@@ -146,7 +147,7 @@ def _describe(batch, source_loss, method_loss):
         "method_loss": method_loss.item(),
         "source_accuracy": accuracy,
         "confidence": probabilities.max(dim=1).values.mean().item(),
-        "entropy": -(probabilities * probabilities.clamp(min=1e-12).log()).sum(dim=1).mean().item(),
+        "entropy": entropy(batch.target_logits).mean().item(),
         "balance": -(shares * shares.clamp(min=1e-12).log()).sum().item() / math.log(len(shares)),
     }
 

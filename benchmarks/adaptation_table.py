@@ -8,6 +8,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import shlex
 from pathlib import Path
 
 import torch
@@ -42,7 +43,7 @@ def main(arguments):
             print(f"  {method:28}{accuracy.mean():7.3f} ± {spread:.3f}")
     if options.json:
         table = {
-            "made_by": "python -m benchmarks adaptation_table --json tlcourse/teach/results/adaptation.json",
+            "made_by": shlex.join(["python", "-m", "benchmarks", "adaptation_table", *arguments]),
             "torch": torch.__version__,
             "seeds": seeds,
         }

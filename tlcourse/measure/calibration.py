@@ -21,7 +21,7 @@ def expected_calibration_error(probabilities, labels, *, bins=15):
     Raises:
         ValueError: not such arrays, bins below 1.
     """
-    probabilities, labels = _check_probabilities("probabilities", probabilities), _check_labels(labels)
+    probabilities, labels = check_probabilities("probabilities", probabilities), _check_labels(labels)
     if labels.shape != probabilities.shape[:1] or labels.max() >= probabilities.shape[1]:
         raise ValueError(f"labels: want one of 0 to {probabilities.shape[1] - 1} for each of {len(probabilities)} rows")
     if bins < 1:
@@ -75,8 +75,8 @@ def average_thresholded_confidence(source_probabilities, source_labels, target_p
     Raises:
         ValueError: not such arrays.
     """
-    source = _check_probabilities("source_probabilities", source_probabilities)
-    target = _check_probabilities("target_probabilities", target_probabilities)
+    source = check_probabilities("source_probabilities", source_probabilities)
+    target = check_probabilities("target_probabilities", target_probabilities)
     labels = _check_labels(source_labels)
     if labels.shape != source.shape[:1]:
         raise ValueError(f"source_labels: want one for each of {len(source)} rows, got {labels.shape}")
@@ -86,7 +86,8 @@ def average_thresholded_confidence(source_probabilities, source_labels, target_p
     return float((target.max(axis=1) > threshold).mean())
 
 
-def _check_probabilities(name, value):
+def check_probabilities(name, value):
+    """The (n, C) float64 array of a matrix whose rows are probabilities; anything else raises, by the argument's name."""
     value = _as_array(name, value)
     if value.ndim != 2 or len(value) == 0 or (value < 0).any() or abs(value.sum(axis=1) - 1).max() > 1e-4:
         raise ValueError(f"{name}: want (n, C) rows of probabilities that add up to 1; take softmax of logits")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tlcourse.measure.calibration import check_probabilities
+
 
 def bbse_weights(source_predictions, source_labels, target_predictions, *, classes, largest_condition=100.0):
     """How much more frequent each class is in the target, by black-box shift estimation (Lipton et al., Detecting and Correcting for Label Shift with Black Box Predictors, ICML, 2018).
@@ -64,11 +66,8 @@ def mlls_weights(target_probabilities, source_shares, *, iterations=1000, tolera
     Raises:
         ValueError: not such arrays.
     """
-    probabilities, source_shares = (np.asarray(v, dtype=np.float64) for v in (target_probabilities, source_shares))
-    if probabilities.ndim != 2 or len(probabilities) == 0 or (probabilities < 0).any():
-        raise ValueError("target_probabilities: want (m, C) rows of probabilities, m ≥ 1")
-    if not abs(probabilities.sum(axis=1) - 1).max() < 1e-4:
-        raise ValueError("target_probabilities: rows want to add up to 1; take softmax of logits")
+    probabilities = check_probabilities("target_probabilities", target_probabilities)
+    source_shares = np.asarray(source_shares, dtype=np.float64)
     if (
         source_shares.shape != probabilities.shape[1:]
         or not (source_shares > 0).all()

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 
+import answers_adaptation
 import answers_finetuning
 import answers_fundamentals
 import answers_mismatch
@@ -33,6 +34,7 @@ RIGHT = [
     *answers_finetuning.RIGHT,
     *answers_negative.RIGHT,
     *answers_mismatch.RIGHT,
+    *answers_adaptation.RIGHT,
     *answers_sources.RIGHT,
 ]
 WRONG = [
@@ -41,6 +43,7 @@ WRONG = [
     *answers_finetuning.WRONG,
     *answers_negative.WRONG,
     *answers_mismatch.WRONG,
+    *answers_adaptation.WRONG,
     *answers_sources.WRONG,
 ]
 NOTEBOOKS = {path.stem[:2]: path.name for path in (course_root() / "solutions").glob("*.ipynb")}
@@ -131,6 +134,7 @@ def test_the_cases_of_a_notebook_are_cheap(lesson):
         ("03.7", "broken_tune_head"),
         ("04.6", "broken_gap"),
         ("05.6", "broken_watch"),
+        ("06.6", "broken_adapt"),
         ("07.5", "broken_rank_sources"),
     ],
 )

@@ -167,6 +167,15 @@ def differs(name, got, want, tolerance=1e-6):
     return None
 
 
+def name_mistake(got, others, problem, tolerance=1e-6):
+    """The message to the likely mistake that gives this value; where none does, the problem as it is.
+
+    Args:
+        others: list of (what a mistake gives, the message to it).
+    """
+    return next((message for other, message in others if not differs("", got, other, tolerance)), problem)
+
+
 def same_tensors(got, want):
     """Whether two dicts hold the same names with bitwise the same tensors, dtypes included."""
     return (

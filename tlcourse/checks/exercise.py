@@ -23,6 +23,7 @@ _NOTEBOOKS = {
     "03": "finetuning",
     "04": "negative",
     "05": "mismatch",
+    "06": "adaptation",
     "07": "sources",
 }
 

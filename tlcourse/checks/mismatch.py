@@ -9,15 +9,10 @@ from scipy.optimize import nnls
 from scipy.spatial.distance import cdist, pdist
 from scipy.special import softmax
 
-from tlcourse.checks.compare import as_array, differs, misfit
+from tlcourse.checks.compare import as_array, differs, misfit, name_mistake
 from tlcourse.checks.exercise import Case, Exercise
 from tlcourse.models import tiny_resnet
 from tlcourse.training import extract_features
-
-
-def _named(got, others, problem):
-    """The message to the likely mistake that gives this value; where none does, what the comparison said."""
-    return next((message for other, message in others if not differs("", got, other)), problem)
 
 
 def _apart(right, others, least=1e-3):
@@ -102,7 +97,7 @@ def _verify_mmd(case, output):
         return "The two are swapped: the unbiased estimate, without the diagonal, comes first."
     for diagonal, name in enumerate(("unbiased", "biased")):
         if problem := differs(name, output[diagonal], right[diagonal]):
-            return _named(output[diagonal], _mmd_others(*case.inputs, diagonal), problem)
+            return name_mistake(output[diagonal], _mmd_others(*case.inputs, diagonal), problem)
     return None
 
 
@@ -177,7 +172,7 @@ def _observe_test(function, inputs):
 def _verify_test(case, output):
     right, others = _p_values(*case.inputs)
     problem = differs("p-value", output, right)
-    return _named(output, others, problem) if problem else None
+    return name_mistake(output, others, problem) if problem else None
 
 
 # 05.3 Calibration in bins of equal size
@@ -255,9 +250,9 @@ def _verify_calibration(case, output):
     error, worst, errors, worsts = _calibrations(*case.inputs)
     ties = f" {_TIES}" if case.truth["ties"] else ""
     if problem := differs("error", output[0], error):
-        return _named(output[0], errors, problem + ties)
+        return name_mistake(output[0], errors, problem + ties)
     if problem := differs("worst", output[1], worst):
-        return _named(output[1], worsts, problem + ties)
+        return name_mistake(output[1], worsts, problem + ties)
     return None
 
 
@@ -330,7 +325,7 @@ def _verify_shares(case, output):
     if problem := misfit("shares", output, right.shape):
         return problem
     other = "The shares are not the solution of M q = μ, with negative ones set to 0, divided by their sum."
-    return _named(output, others, other) if differs("shares", output, right) else None
+    return name_mistake(output, others, other) if differs("shares", output, right) else None
 
 
 # 05.5 Which mismatch?
@@ -511,7 +506,7 @@ def _verify_watch(case, output):
     if any(not differs("", threshold, _quantile(values)) for values in nulls):
         return None
     others = [other for values in nulls for other in _threshold_others(values)]
-    return _named(
+    return name_mistake(
         threshold, others, "The threshold is not the 0.95 quantile of the distances that the deals of the source give."
     )
 

@@ -1,15 +1,16 @@
-"""Our layer-wise rates and LoRA beside those of timm and peft, and our loop beside torchvision's reference."""
+"""Ours beside the libraries: layer-wise rates (timm), LoRA (peft), losses of adaptation (skada), the loop (torchvision)."""
 
 import copy
 import os
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tlcourse import models, training
+from tlcourse import adapt, models, training
 from tlcourse.training.lora import LowRank
 from tlcourse.training.parts import find_part
 
@@ -104,3 +105,55 @@ def test_fit_takes_the_steps_of_torchvisions_reference_loop(few):
         optimizer.step()
     for name, value in theirs.state_dict().items():
         assert torch.allclose(ours.state_dict()[name].float(), value.float(), atol=1e-6), name
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(5)
+    source, target = (torch.randn(n, 12, generator=generator) * scale for n, scale in ((40, 1.0), (40, 1.7)))
+    return SimpleNamespace(source_features=source, target_features=target + 0.4, progress=1.0)
+
+
+def test_deep_coral_is_skadas(batch):
+    need("skada")
+    from skada.deep.losses import deepcoral_loss
+
+    theirs = deepcoral_loss(batch.source_features, batch.target_features)
+    assert adapt.deep_coral(batch).item() == pytest.approx(theirs.item(), abs=1e-6)
+
+
+def test_dann_is_half_of_skadas_and_sends_back_half_of_its_gradient(batch):
+    need("skada")
+    from skada.deep._adversarial import DANNLoss
+    from skada.deep.modules import GradientReversalLayer
+
+    method = adapt.DANN(12, seed=1)
+    strength = adapt.reversal_strength(1.0)
+    gradients, losses = [], []
+    for theirs in (False, True):
+        batch.source_features = batch.source_features.detach().requires_grad_()
+        batch.target_features = batch.target_features.detach().requires_grad_()
+        pair = (batch.source_features, batch.target_features)
+        if theirs:  # skada's label 1 is the target, ours the source
+            said = [
+                1 - method.discriminator(GradientReversalLayer.apply(features, strength)).sigmoid() for features in pair
+            ]
+            losses.append(DANNLoss()(*said) / 2)
+        else:
+            losses.append(method(batch))
+        losses[-1].backward()
+        gradients.append(torch.cat([features.grad for features in pair]))
+    assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-6)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension")
+def test_skadas_own_domain_classifier_is_constant_as_lesson_06_says(batch):
+    need("skada")
+    from skada.deep.modules import DomainClassifier
+
+    features = batch.source_features.requires_grad_()
+    said = DomainClassifier(12)(features)
+    assert (said == 1).all()
+    said.sum().backward()
+    assert not features.grad.any()

@@ -212,7 +212,7 @@ def test_the_equal_budget_table_is_whole_and_made_by_the_strategies_that_exist()
 
 
 def test_unknown_results_are_refused_by_name():
-    with pytest.raises(ValueError, match="name='nothing': there are results for leaderboard"):
+    with pytest.raises(ValueError, match="name='nothing': there are results for adaptation"):
         teach.load_results("nothing")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from scipy.stats import ttest_rel
 from torch import nn
 
 from tlcourse import adapt, data, models, training
@@ -114,6 +115,38 @@ def measure_adaptations(task, target, seed, only=None):
         model = METHODS[name](_Draw(source, unlabelled, plain, seed))
         found[name] = {"accuracy": training.evaluate(model, test)} | adapt.validate_unlabelled(
             model, held_out, unlabelled
+        )
+    return found
+
+
+def gains_over_source(table, task, target):
+    """What each method adds to the accuracy of the source alone, in the same seeds.
+
+    Args:
+        table: as teach.load_results("adaptation") returns.
+        task, target: a task and a target that the table has.
+
+    Returns:
+        dict from the method to (mean, low, high) in [−1, 1]: the 95% interval of the mean by Student's paired t.
+
+    Raises:
+        ValueError: the table has no such task or target.
+    """
+    accuracy = accuracies_of(table, task, target)
+    floor = accuracy.pop("source alone")
+    gains = {}
+    for method, values in accuracy.items():
+        low, high = ttest_rel(values, floor).confidence_interval()
+        gains[method] = (sum(values) / len(values) - sum(floor) / len(floor), float(low), float(high))
+    return gains
+
+
+def accuracies_of(table, task, target):
+    """The accuracies of one task and target -> dict from the method to a list with one number a seed; see gains_over_source."""
+    found = {r["method"]: r["accuracy"] for r in table["rows"] if (r["task"], r["target"]) == (task, target)}
+    if not found:
+        raise ValueError(
+            f"task={task!r}, target={target!r}: the table has {', '.join(TASKS)}; and {', '.join(TARGETS)}"
         )
     return found
 

@@ -1,7 +1,14 @@
 """What notebooks call to set up, to state claims, to show figures and to ask questions."""
 
 from tlcourse.teach.claims import ClaimFailed, claim
-from tlcourse.teach.explorers import draw_distance, draw_features, draw_gap, draw_leaderboard, draw_strategies
+from tlcourse.teach.explorers import (
+    draw_adaptation,
+    draw_distance,
+    draw_features,
+    draw_gap,
+    draw_leaderboard,
+    draw_strategies,
+)
 from tlcourse.teach.figures import COLORS, alt_image, show
 from tlcourse.teach.guide import Advice, recommend
 from tlcourse.teach.guide_front import decision_guide
@@ -17,6 +24,7 @@ __all__ = [
     "Session",
     "alt_image",
     "claim",
+    "draw_adaptation",
     "draw_distance",
     "draw_features",
     "draw_gap",

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import spearmanr, weightedtau
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from tlcourse.measure.adaptation import accuracies_of, gains_over_source
 from tlcourse.teach.figures import COLORS
 from tlcourse.training import extract_features
 
@@ -247,3 +248,58 @@ def draw_distance(shifts, dial, distance):
     )
     points = ", ".join(f"{strength}: {a:.3g} costs {b:.2f}" for strength, a, b in zip(chosen, x, y))
     return figure, f"Loss of accuracy against {distance}, rank correlation {rank:.2f}. {dial} by strength: {points}."
+
+
+def draw_adaptation(table, task, target):
+    """Draw what every method of adaptation reaches on one task and target, between the source alone and target labels.
+
+    Args:
+        table: as load_results("adaptation") returns.
+        task, target: a task and a target that the table has.
+
+    Returns:
+        (matplotlib Figure, alt text); dots are means over the seeds. Bars are the 95% interval of the gain over the
+        source alone, in the same seeds (Student's paired t), set at the source's mean; the mark says on which side of
+        no gain it lies.
+
+    Raises:
+        ValueError: the table has no such task or target.
+    """
+    accuracy, gains = accuracies_of(table, task, target), gains_over_source(table, task, target)
+    floor, ceiling = (statistics.mean(accuracy[name]) for name in ("source alone", "target labels"))
+    order = sorted((name for name in gains if name != "target labels"), key=gains.get, reverse=True)
+    marks = {"helps": ("o", "probe"), "undecided": ("s", "scratch"), "harms": ("X", "fine-tune")}
+    verdicts = {}
+    figure, axis = plt.subplots(figsize=(6.4, 4.4))
+    for row, name in enumerate(order):
+        gain, low, high = gains[name]
+        verdicts[name] = "helps" if low > 0 else "harms" if high < 0 else "undecided"
+        mark, colour = marks[verdicts[name]]
+        axis.errorbar(
+            floor + gain,
+            row,
+            xerr=[[gain - low], [high - gain]],
+            fmt=mark,
+            color=COLORS[colour],
+            markersize=7,
+            capsize=2,
+        )
+    for x, text, side in ((floor, "source alone", "right"), (ceiling, "target labels", "left")):
+        axis.axvline(x, color="black", linestyle="--", linewidth=1)
+        axis.annotate(
+            text,
+            (x, 1),
+            (-3 if side == "right" else 3, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    for place, verdict in zip((0.02, 0.4, 0.78), marks):
+        symbol = {"helps": "●", "undecided": "■", "harms": "✖"}[verdict]
+        axis.text(place, -0.24, f"{symbol} {verdict}", color=COLORS[marks[verdict][1]], transform=axis.transAxes)
+    axis.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.5, -0.5))
+    axis.set_xlabel(f"test accuracy, {len(table['seeds'])} seeds; bar: 95% of the gain")
+    means = "; ".join(f"{name} {floor + gains[name][0]:.2f} {verdicts[name]}" for name in order)
+    alt = f"{task}, {target} target. Source alone {floor:.2f}, target labels {ceiling:.2f}. Best first: {means}."
+    return figure, alt

@@ -8,8 +8,8 @@ def load_results(name):
     """Read a result file of the course.
 
     Args:
-        name: "strategies": the equal-budget table of lesson 03; "negative_transfer": the gaps of lesson 04; "leaderboard": the
-            sources of lesson 07.
+        name: "strategies": the equal-budget table of lesson 03; "negative_transfer": the gaps of lesson 04; "adaptation":
+            the methods of lesson 06; "leaderboard": the sources of lesson 07.
 
     Returns:
         dict; "made_by" is the command that makes the file again, "seeds" the seeds behind every list of numbers.

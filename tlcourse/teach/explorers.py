@@ -284,17 +284,11 @@ def draw_adaptation(table, task, target):
             markersize=7,
             capsize=2,
         )
-    for x, text, side in ((floor, "source alone", "right"), (ceiling, "target labels", "left")):
+    for x, other, text in ((floor, ceiling, "source alone"), (ceiling, floor, "target labels")):
         axis.axvline(x, color="black", linestyle="--", linewidth=1)
-        axis.annotate(
-            text,
-            (x, 1),
-            (-3 if side == "right" else 3, 3),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
+        side = "right" if x < other else "left"  # the two lines can be close together
+        axis.text(x, 1.01, text, transform=axis.get_xaxis_transform(), ha=side, fontsize=9)
+    axis.set_xlim(right=max(axis.get_xlim()[1], ceiling + 0.01))
     for place, verdict in zip((0.02, 0.4, 0.78), marks):
         symbol = {"helps": "●", "undecided": "■", "harms": "✖"}[verdict]
         axis.text(place, -0.24, f"{symbol} {verdict}", color=COLORS[marks[verdict][1]], transform=axis.transAxes)

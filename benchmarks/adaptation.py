@@ -43,7 +43,7 @@ class ProbabilityOfDomain(nn.Module):
         return self.discriminator(adapt.grad_reverse(features)).sigmoid()
 
 
-def run_ours(method, weight):
+def run_ours(method, weight, apart=False):
     def run(source, target, seed):
         model = models.tiny_resnet(10, seed=seed)
         adapt.train_adapted(
@@ -52,6 +52,7 @@ def run_ours(method, weight):
             target,
             method=method(seed),
             weight=weight,
+            apart=apart,
             steps=STEPS,
             lr=LR,
             schedule="one-cycle",
@@ -138,6 +139,7 @@ RUNS = {
     },
     "DANN": {
         "ours": run_ours(lambda seed: adapt.DANN(128, seed=seed), 0.3),
+        "ours, apart": run_ours(lambda seed: adapt.DANN(128, seed=seed), 0.3, apart=True),
         "skada": run_skada(skada.DANN, 0.15, num_features=lambda seed: 128),
         "skada, sigmoid": run_skada(skada.DANN, 0.15, domain_classifier=ProbabilityOfDomain),
     },
@@ -150,13 +152,16 @@ if find_spec("pytorch_adapt"):
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks adaptation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--methods", nargs="+", default=list(RUNS), choices=RUNS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     rows = []
-    progress = tqdm(total=options.seeds * sum(map(len, RUNS.values())))
-    for method, runs in RUNS.items():
+    progress = tqdm(total=options.seeds * sum(len(RUNS[method]) for method in options.methods))
+    for method in options.methods:
+        runs = RUNS[method]
         accuracy, seconds = ({who: [] for who in runs} for _ in range(2))
-        for seed in range(options.seeds):
+        for seed in range(options.first, options.first + options.seeds):
             source, _, target, test = adaptation_sets("printed → handwritten", "closed", seed)
             for who, run in runs.items():
                 start = time.perf_counter()

@@ -79,6 +79,32 @@ def training_run(model, source, target, **options):
     return adapt.train_adapted(model, source, target, steps=15, lr=1e-3, batch_size=16, **options)
 
 
+@pytest.mark.parametrize("apart, sizes", [(False, [32]), (True, [16, 16])])
+def test_domains_pass_batchnorm_together_or_apart(apart, sizes):
+    model, source, target = small_world()
+    seen = []
+    model.bn1.register_forward_hook(lambda module, inputs, output: seen.append((len(output), output.detach().clone())))
+    adapt.train_adapted(model, source, target, apart=apart, steps=1, lr=1e-3, batch_size=16)
+    assert [size for size, _ in seen] == sizes
+    # each pass is normalised by its own statistics: every channel has its bias as its mean
+    for _, output in seen:
+        assert torch.allclose(output.mean(dim=(0, 2, 3)), models.load("digits-rendered").bn1.bias, atol=1e-4)
+
+
+def test_without_batchnorm_it_makes_no_difference_whether_domains_pass_apart():
+    _, source, target = small_world()
+    histories = []
+    for apart in (False, True):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 8), nn.ReLU())
+        model.fc = nn.Linear(8, 10)
+        with torch.no_grad():
+            for i, parameter in enumerate(model.parameters()):
+                parameter.copy_(draw(parameter.numel(), 1, i).view_as(parameter) / 30)
+        histories.append(training_run(model, source, target, method=adapt.deep_coral, weight=3.0, apart=apart))
+    for together, alone in zip(*histories):
+        assert together == pytest.approx(alone, abs=1e-4)
+
+
 def test_train_adapted_without_a_method_equals_weight_zero():
     plain, source, target = small_world()
     training_run(plain, source, target)

@@ -42,6 +42,7 @@ def train_adapted(
     method=None,
     weight=1.0,
     source_weights=None,
+    apart=False,
     steps,
     lr,
     schedule="constant",
@@ -51,8 +52,8 @@ def train_adapted(
 ):
     """Train a classifier in place on labelled source images while a method makes use of unlabelled target images.
 
-    Each step passes one batch of both domains together, so BatchNorm sees both, whatever the method. The loss is the
-    cross-entropy on the source's half plus weight · method(batch).
+    BatchNorm sees both domains in every step, whatever the method. The loss is the cross-entropy on the source's half
+    plus weight · method(batch).
 
     Args:
         model: network with a linear head, whose outputs are the source's classes. What is frozen stays as it is.
@@ -63,6 +64,8 @@ def train_adapted(
         weight: factor of the method's loss, at least 0.
         source_weights: (len(source),) weights of the source's images, at least 0; they set how often an image is drawn.
             By default all are equal.
+        apart: pass the domains one after the other, so that BatchNorm normalises each by its own statistics; by default
+            they pass as one batch. The running statistics are of both either way.
         steps: gradient steps, at least 1.
         lr: learning rate of AdamW, above 0.
         schedule: "constant", or "one-cycle" or "cosine" with lr at the top.
@@ -99,14 +102,17 @@ def train_adapted(
                 chosen = _draw(len(source), source_weights, batch_size, generator)
                 x, labels = [source.x[chosen]], source.y[chosen].to(device)
             other = torch.randint(len(target), (batch_size,), generator=generator)
+            domains = [*x, target.x[other]]
+            passes = domains if apart else [torch.cat(domains)]
             features.clear()
-            logits = model(torch.cat([*x, target.x[other]]).to(device, memory_format=torch.channels_last))
+            logits = torch.cat([model(x.to(device, memory_format=torch.channels_last)) for x in passes])
+            seen = torch.cat(features)
             batch = Batch(
                 model,
-                features[0][:n] if n else None,
+                seen[:n] if n else None,
                 logits[:n] if n else None,
                 labels,
-                features[0][n:],
+                seen[n:],
                 logits[n:],
                 other,
                 step / steps,

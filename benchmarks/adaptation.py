@@ -3,7 +3,8 @@
 The same network, images, number of steps, batch size, optimiser, schedule and weight of the loss. Every seed runs ours,
 then the peers'. Where the peers' default differs in kind, both stand in the table: skada's DAN adds up 33 kernels of the
 distance, so it also runs with a tenth of the weight; the domain classifier that skada makes for DANN ends in a softmax
-over its one output, which is 1 whatever comes in, so skada's DANN also runs with our discriminator and a sigmoid.
+over its one output, which is 1 whatever comes in, so skada's DANN also runs with our discriminator and a sigmoid. pytorch-adapt
+passes the domains apart through BatchNorm; ours does so in the row "apart", and all others pass them together.
 
 Needs the extra skada. pytorch-adapt 0.0.83 imports pkg_resources: pip install pytorch-adapt "setuptools<81".
 """

@@ -68,7 +68,7 @@ def run_ours(method, weight, apart=False):
 def run_skada(method, weight, **options):
     def run(source, target, seed):
         torch.manual_seed(seed)
-        options_ = {name: make(seed) for name, make in options.items()}
+        made = {name: make(seed) for name, make in options.items()}
         schedule = LRScheduler(torch.optim.lr_scheduler.OneCycleLR, max_lr=LR, total_steps=STEPS, step_every="batch")
         net = method(
             models.tiny_resnet(10, seed=seed),
@@ -81,7 +81,7 @@ def run_skada(method, weight, **options):
             train_split=None,
             callbacks=[schedule],
             verbose=0,
-            **options_,
+            **made,
         )
         y = np.concatenate([source.y.numpy(), np.full(len(target), -1)])  # −1 masks a label
         domain = np.concatenate([np.full(len(source), 1), np.full(len(target), -2)])

@@ -1,6 +1,6 @@
 """Lesson 06's table, into the file that the lesson reads: every method of adaptation on every task and target, over seeds.
 
-Each process computes on one thread. About an hour on two cores.
+Each process computes on one thread. An hour or more on two cores.
 """
 
 import argparse

@@ -79,6 +79,23 @@ def training_run(model, source, target, **options):
     return adapt.train_adapted(model, source, target, steps=15, lr=1e-3, batch_size=16, **options)
 
 
+@pytest.mark.parametrize("batch_size, steps", [(8, 15), (45, 4)])  # a batch may be smaller or larger than the target
+def test_each_image_of_the_target_is_seen_as_often_as_any_other(batch_size, steps):
+    model, source, target = small_world()
+    seen = []
+
+    def watch(batch):
+        seen.extend(batch.target_index.tolist())
+        return batch.target_logits.sum() * 0
+
+    adapt.train_adapted(
+        model, source, target[torch.arange(30)], method=watch, steps=steps, lr=1e-3, batch_size=batch_size
+    )
+    passes = [sorted(seen[start : start + 30]) for start in range(0, len(seen), 30)]
+    assert passes == [list(range(30))] * (batch_size * steps // 30)
+    assert seen[:30] != seen[30:60]
+
+
 @pytest.mark.parametrize("apart, sizes", [(False, [32]), (True, [16, 16])])
 def test_domains_pass_batchnorm_together_or_apart(apart, sizes):
     model, source, target = small_world()

@@ -62,15 +62,15 @@ def train_adapted(
         method: function of a Batch to a tensor without dimensions, as deep_coral; if it is a Module, as DANN, its
             parameters are trained too. By default none: the same training on the source alone.
         weight: factor of the method's loss, at least 0.
-        source_weights: (len(source),) weights of the source's images, at least 0; they set how often an image is drawn.
-            By default all are equal.
+        source_weights: (len(source),) weights of the source's images, at least 0; they set how often an image is drawn,
+            with replacement.
         apart: pass the domains one after the other, so that BatchNorm normalises each by its own statistics; by default
             they pass as one batch. The running statistics are of both either way.
         steps: gradient steps, at least 1.
         lr: learning rate of AdamW, above 0.
         schedule: "constant", or "one-cycle" or "cosine" with lr at the top.
         batch_size: images of each domain per step, at least 2.
-        seed: draws the batches.
+        seed: draws the batches: all images of a domain in random order before any comes again.
         after_step: function of the number of steps done, called after each; the model is in train mode, so evaluate it
             through training.evaluate, which puts the mode back.
 
@@ -95,13 +95,15 @@ def train_adapted(
     features, history = [], []
     head = model.get_submodule(head_name(model))
     n = 0 if source is None else batch_size
+    mine = None if source is None else _batches(len(source), source_weights, batch_size, generator)
+    others = _batches(len(target), None, batch_size, generator)
     with head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0])):
         for step in range(steps):
             x, labels = [], None
             if source is not None:
-                chosen = _draw(len(source), source_weights, batch_size, generator)
+                chosen = next(mine)
                 x, labels = [source.x[chosen]], source.y[chosen].to(device)
-            other = torch.randint(len(target), (batch_size,), generator=generator)
+            other = next(others)
             domains = [*x, target.x[other]]
             passes = domains if apart else [torch.cat(domains)]
             features.clear()
@@ -135,10 +137,18 @@ def train_adapted(
     return history
 
 
-def _draw(n, weights, count, generator):
-    if weights is None:
-        return torch.randint(n, (count,), generator=generator)
-    return torch.multinomial(torch.as_tensor(weights).double(), count, replacement=True, generator=generator)
+def _batches(n, weights, count, generator):
+    """Positions without end, count at a time: all n in random order before any comes again, or as often as weights say."""
+    if weights is not None:
+        weights = torch.as_tensor(weights).double()
+        while True:
+            yield torch.multinomial(weights, count, replacement=True, generator=generator)
+    left = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(left) < count:
+            left = torch.cat([left, torch.randperm(n, generator=generator)])
+        yield left[:count]
+        left = left[count:]
 
 
 @torch.no_grad()

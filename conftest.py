@@ -40,6 +40,7 @@ def pytest_runtest_setup(item):
     if item.path.suffix == ".ipynb":
         os.environ["TLCOURSE_STRICT"] = "0" if item.path.parent.name == "exercises" else "1"
         os.environ["MPLBACKEND"] = "agg"
+        os.environ["TLCOURSE_PROGRESS"] = str(item.config.guard / "progress")
         os.environ["PYTHONPATH"] = item.config.python_path
         os.environ["TLCOURSE_CONNECTIONS"] = str(item.config.guard / "connections")
 

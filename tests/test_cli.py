@@ -1,6 +1,8 @@
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -90,6 +92,49 @@ def test_init_copies_and_never_overwrites_a_changed_notebook(tmp_path):
     assert lesson.read_text() == "mine" and "kept" in result.output
     assert (tmp_path / "notebooks" / "01_fundamentals.new.ipynb").read_bytes() == original
     assert set(course.copy_course(tmp_path).values()) == {"same", "kept"}
+
+
+def test_init_again_brings_what_is_new_and_leaves_what_was_run(monkeypatch, tmp_path):
+    old, mine = tmp_path / "course", tmp_path / "mine"
+    shutil.copytree(course.course_root() / "notebooks", old / "notebooks")
+    shutil.copytree(course.course_root() / "exercises", old / "exercises")
+    monkeypatch.setattr(course, "course_root", lambda: old)
+    (old / "notebooks" / "07_choosing_a_source.ipynb").unlink()
+    course.copy_course(mine)
+
+    ran, untouched = mine / "notebooks" / "00_start_here.ipynb", mine / "notebooks" / "01_fundamentals.ipynb"
+    notebook = nbformat.read(ran, as_version=4)
+    notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="ran")]
+    nbformat.write(notebook, ran)
+    with_output = ran.read_bytes()
+    assert course.copy_course(mine)["notebooks/00_start_here.ipynb"] == "same"
+
+    for name in ("00_start_here.ipynb", "01_fundamentals.ipynb"):
+        newer = nbformat.read(old / "notebooks" / name, as_version=4)
+        newer.cells[0].source += "\n\nMore."
+        nbformat.write(newer, old / "notebooks" / name)
+    shutil.copy(course.course_root() / "notebooks" / "00_start_here.ipynb", old / "notebooks" / "07_new.ipynb")
+    done = course.copy_course(mine)
+    assert done["notebooks/00_start_here.ipynb"] == "kept" and ran.read_bytes() == with_output
+    assert "More." in (mine / "notebooks" / "00_start_here.new.ipynb").read_text()
+    assert done["notebooks/01_fundamentals.ipynb"] == "updated" and "More." in untouched.read_text()
+    assert done["notebooks/07_new.ipynb"] == "new"
+    assert not list(mine.rglob("*.part"))
+
+
+def test_init_on_a_full_disk_leaves_the_old_notebook_whole(monkeypatch, tmp_path):
+    course.copy_course(tmp_path)
+    lesson = tmp_path / "notebooks" / "01_fundamentals.ipynb"
+    before = lesson.read_bytes()
+    (tmp_path / "notebooks" / "00_start_here.ipynb").unlink()
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        course.copy_course(tmp_path)
+    assert lesson.read_bytes() == before
 
 
 def test_init_into_a_file_is_an_error(tmp_path):

@@ -4,7 +4,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("adapt", "checks", "data", "measure", "models", "teach", "training")
+_SUBMODULES = ("adapt", "checks", "data", "measure", "models", "progress", "teach", "training")
 
 
 def __getattr__(name):

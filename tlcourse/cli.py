@@ -22,7 +22,7 @@ def lab(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
     port: Annotated[int, typer.Option(help="Port to serve on; the next free one if it is taken.")] = 8888,
 ):
-    """Open JupyterLab on the first lesson."""
+    """Open JupyterLab on the first lesson, or on the exercises that you are in the middle of."""
     try:
         from jupyterlab.labapp import LabApp
     except ImportError:
@@ -33,7 +33,7 @@ def lab(
     if not (folder / first).exists():
         _report_copies(folder)
     arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
-    arguments.append(f"--LabApp.default_url=/lab/tree/{first.as_posix()}")
+    arguments.append(f"--LabApp.default_url=/lab/tree/{_notebook_to_open(folder, first).as_posix()}")
     if not browser:
         arguments.append("--no-browser")
     # As root, Jupyter refuses to start unless told; the course has nothing that would need the refusal.
@@ -44,8 +44,37 @@ def lab(
 
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Where to copy the notebooks to.")]):
-    """Copy lessons and exercises into a folder; notebooks that you changed are kept."""
+    """Copy lessons and exercises into a folder, or bring it up to date; notebooks that you changed are kept."""
     _report_copies(folder)
+
+
+@app.command()
+def progress(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Your folder, as given to lab or init; by default this one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lessons as JSON.")] = False,
+):
+    """Show how many checks of each lesson you have passed, and the exercise to go on with."""
+    from tlcourse.progress import next_exercise, progress_folder, read_lessons
+
+    if folder is not None:
+        if not folder.is_dir():
+            _stop(f"{folder} is no folder; name the one that holds your notebooks", 2)
+        os.environ["TLCOURSE_PROGRESS"] = str(folder)
+    lessons = read_lessons()
+    if as_json:
+        print(json.dumps([lesson._asdict() for lesson in lessons], indent=2))
+        return
+    table = Table(title=f"Checks passed, as kept in {progress_folder()}")
+    for heading in ("exercises", "", "passed"):
+        table.add_column(heading)
+    for lesson in lessons:
+        done, of = len(lesson.passed), len(lesson.exercises)
+        table.add_row(lesson.notebook, "█" * done + "░" * (of - done), f"{done} of {of}")
+    out.print(table)
+    going_on = next_exercise(lessons)
+    out.print("All checks are passed." if going_on is None else "Go on with exercise {} in {}.".format(*going_on))
 
 
 @app.command()
@@ -346,6 +375,18 @@ def export(
         err.print(f"not in {roster}: {name}", markup=False)
 
 
+def _notebook_to_open(folder, first):
+    from tlcourse.progress import next_exercise, read_lessons
+
+    os.environ.setdefault("TLCOURSE_PROGRESS", str(folder.resolve()))  # for the kernels that JupyterLab starts, too
+    lessons = read_lessons()
+    going_on = next_exercise(lessons)
+    if going_on is None or not any(lesson.passed for lesson in lessons):
+        return first
+    notebook = Path("exercises") / f"{going_on[1]}.ipynb"
+    return notebook if (folder / notebook).exists() else first
+
+
 def _selected(lessons):
     from tlcourse.course import select_lessons
 
@@ -366,8 +407,11 @@ def _report_copies(folder):
         if state == "kept":
             beside = Path(name).with_suffix(".new.ipynb").name
             err.print(f"{name} was changed by you and is kept; the course's version lies beside it as {beside}")
-    copied = sum(state == "new" for state in done.values())
-    err.print(f"{copied} notebooks copied to {folder}")
+    counts = {state: sum(found == state for found in done.values()) for state in ("new", "updated", "same")}
+    err.print(
+        f"{folder}: {counts['new']} notebooks copied, {counts['updated']} brought up to date, "
+        f"{counts['same']} are the course's already"
+    )
 
 
 def _write_executed(notebook, name, folder):

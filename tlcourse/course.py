@@ -1,5 +1,7 @@
 """Where the notebooks are, and how a learner gets copies of them."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -40,35 +42,74 @@ def exercise_notebooks():
 
 
 def copy_course(folder):
-    """Copy the lessons and exercises into a folder, and never overwrite a notebook that was changed there.
+    """Copy the lessons and exercises into a folder, or bring it up to date; a notebook that was changed there stays.
 
     Args:
-        folder: where to; made if absent.
+        folder: where to; made if absent. A file .tlcourse.json in it says what was copied.
 
     Returns:
-        dict from each copied path (relative to folder) to "new", "same" or "kept": a changed notebook is kept and the
-        course's version lies beside it as NAME.new.ipynb.
+        dict from each notebook (path relative to folder) to "new"; "same" (its cells are the course's, run or not);
+        "updated" (nobody had touched it since it was copied, so the course's new version took its place); or "kept" (it
+        was changed there, and the course's version lies beside it as NAME.new.ipynb).
 
     Raises:
         OSError: the folder cannot be written to.
     """
     folder = Path(folder)
-    done = {}
+    record = folder / ".tlcourse.json"
+    copied, done = _read_record(record), {}
     try:
         for kind in FOLDERS:
             (folder / kind).mkdir(parents=True, exist_ok=True)
             for source in sorted((course_root() / kind).glob("*.ipynb")):
-                content = source.read_bytes()
-                target = folder / kind / source.name
-                if not target.exists():
-                    target.write_bytes(content)
-                    state = "new"
-                elif target.read_bytes() == content:
-                    state = "same"
+                name, content = f"{kind}/{source.name}", source.read_bytes()
+                target = folder / name
+                present = target.read_bytes() if target.exists() else None
+                if present is None:
+                    done[name] = "new"
+                elif _sources(present) == _sources(content):
+                    done[name] = "same"
+                elif _digest(present) == copied.get(name):
+                    done[name] = "updated"
                 else:
-                    target.with_suffix(".new.ipynb").write_bytes(content)
-                    state = "kept"
-                done[f"{kind}/{source.name}"] = state
+                    done[name] = "kept"
+                    target = target.with_suffix(".new.ipynb")
+                if done[name] != "same":
+                    _replace(target, content)
+                if done[name] in ("new", "updated"):
+                    copied[name] = _digest(content)
+        _replace(record, (json.dumps(copied, indent=1) + "\n").encode())
     except OSError as error:
         raise OSError(f"folder {str(folder)!r} cannot be written to ({error}); name another one") from error
     return done
+
+
+def _read_record(path):
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _sources(content):
+    """What a person wrote in a notebook: the kinds and sources of its cells; the bytes themselves if it is none."""
+    try:
+        cells = json.loads(content)["cells"]
+        return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    except (ValueError, KeyError, TypeError):
+        return content
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def _replace(path, content):
+    """Write a file whole or not at all: a full disk or a killed process leaves the old one."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

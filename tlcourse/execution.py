@@ -15,6 +15,8 @@ from jupyter_client.kernelspec import NoSuchKernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from tlcourse.progress import progress_folder
+
 _PEAK_MEMORY = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 
 
@@ -57,6 +59,7 @@ def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
             "TLCOURSE_SEED": str(seed),
             "TLCOURSE_STRICT": "1" if strict else "0",
             "TLCOURSE_CLAIMS": str(record),
+            "TLCOURSE_PROGRESS": folder,
         }
         client = NotebookClient(
             notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}
@@ -80,7 +83,7 @@ def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
 
 
 def check_verdicts(path, timeout=300):
-    """Execute an exercise notebook and collect what its checks say, as a learner would read it.
+    """Execute an exercise notebook and collect what its checks say, as a learner would read it; what passes is kept.
 
     Args:
         path: the notebook; the file is not changed. A cell that raises does not stop the others.
@@ -107,7 +110,8 @@ def check_verdicts(path, timeout=300):
             resources={"metadata": {"path": folder}},
         )
         try:
-            client.execute(env=os.environ | {"TLCOURSE_STRICT": "0"}, stderr=subprocess.DEVNULL)
+            progress = {"TLCOURSE_PROGRESS": str(progress_folder(Path(path).parent))}
+            client.execute(env=os.environ | {"TLCOURSE_STRICT": "0"} | progress, stderr=subprocess.DEVNULL)
         except NoSuchKernel as failure:
             raise RuntimeError("no kernel to run notebooks with; install one: pip install 'tlcourse[lab]'") from failure
         except (CellTimeoutError, DeadKernelError) as failure:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from IPython.display import display
 
+from tlcourse import progress
 from tlcourse.checks.compare import as_plain
 
 # One module per exercise notebook, by the number before the dot of an exercise's id.
@@ -139,7 +140,7 @@ def run(exercise, function, seed):
 
 
 def check(id, function):
-    """Try an answer on the public cases of an exercise and show the verdict.
+    """Try an answer on the public cases of an exercise, show the verdict, and keep that it passed; see teach.progress().
 
     The verdict is a service to the learner. Marks come from `tlcourse grade`, which draws other cases.
 
@@ -156,6 +157,11 @@ def check(id, function):
     if verdict.status != "ok" and os.environ.get("TLCOURSE_STRICT") == "1":
         raise CheckFailed(f"exercise {id}: {verdict.message}")
     display(as_mime(exercise, verdict), raw=True)
+    if verdict.status == "ok":
+        try:
+            progress.record(id)
+        except OSError as error:  # a verdict is a verdict in a read-only folder too
+            print(error)
 
 
 def award(id, function):

@@ -12,6 +12,8 @@ from tlcourse.teach.explorers import (
 from tlcourse.teach.figures import COLORS, alt_image, show
 from tlcourse.teach.guide import Advice, recommend
 from tlcourse.teach.guide_front import decision_guide
+from tlcourse.teach.handing_in import submission
+from tlcourse.teach.progress import keep_progress, progress
 from tlcourse.teach.quiz import quiz
 from tlcourse.teach.setup import Session, setup
 from tlcourse.teach.shipped import load_results
@@ -32,10 +34,13 @@ __all__ = [
     "draw_strategies",
     "decision_guide",
     "interactive",
+    "keep_progress",
     "lab",
     "load_results",
+    "progress",
     "quiz",
     "recommend",
     "setup",
     "show",
+    "submission",
 ]

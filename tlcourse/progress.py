@@ -1,0 +1,108 @@
+"""Which checks a learner has passed: one small file beside the notebooks. Deleting it loses nothing else."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+FILE = "progress.json"
+DRIVE = Path("/content/drive/MyDrive")  # where Colab shows a mounted Google Drive
+
+
+class Lesson(NamedTuple):
+    """The exercises of one lesson: its number, the notebook's name, ids of the exercises, those passed, in order."""
+
+    number: str
+    notebook: str
+    exercises: tuple
+    passed: tuple
+
+
+def progress_folder(here=None):
+    """The folder that keeps the progress.
+
+    TLCOURSE_PROGRESS names it. Otherwise it is a folder "tlcourse" in a mounted Google Drive, else the folder that
+    holds notebooks/ and exercises/, else `here`: the folder of the notebook, by default the working folder.
+    """
+    if named := os.environ.get("TLCOURSE_PROGRESS"):
+        return Path(named).expanduser()
+    if DRIVE.is_dir():
+        return DRIVE / "tlcourse"
+    here = Path.cwd() if here is None else Path(here).resolve()
+    return next((folder for folder in (here, here.parent) if (folder / "exercises").is_dir()), here)
+
+
+def record(id):
+    """Keep that a check was passed. Notebooks may do so at the same time; a kernel may be killed at any moment.
+
+    Args:
+        id: the exercise, such as "01.2".
+
+    Raises:
+        OSError: the folder cannot be written to; the message names it and says how to name another.
+    """
+    folder = progress_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{FILE}.lock", timeout=5):
+            passed = read_passed()
+            if id in passed:
+                return
+            passed[id] = datetime.now(UTC).isoformat(timespec="seconds")
+            beside = folder / f".{FILE}.{os.getpid()}"
+            beside.write_text(json.dumps(passed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            os.replace(beside, folder / FILE)  # whole or not at all
+    except (OSError, NotImplementedError, Timeout) as error:  # a file system without locks is not written to either
+        raise OSError(
+            f"progress is not kept: {str(folder)!r} cannot be written to ({error}); name another folder with "
+            "teach.keep_progress(folder)"
+        ) from error
+
+
+def read_passed():
+    """The passed checks -> dict from an exercise's id to the time it was first passed (ISO 8601, UTC).
+
+    Whatever in the file is not such an entry counts as not passed.
+    """
+    try:
+        found = json.loads((progress_folder() / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {id: when for id, when in found.items() if isinstance(when, str)}
+
+
+def read_lessons():
+    """The lessons that have exercises, in order, and what is passed of each -> list of Lesson."""
+    from tlcourse.grading.notebook import releases
+
+    passed = read_passed()
+    lessons = []
+    for name, release in releases().items():
+        ids = tuple(release.exercises)
+        lessons.append(Lesson(name[:2], name, ids, tuple(id for id in ids if id in passed)))
+    return lessons
+
+
+def next_exercise(lessons):
+    """Where to go on -> (exercise's id, notebook's name): the first that is not passed in the lesson touched last.
+
+    Args:
+        lessons: as read_lessons() gives them.
+
+    Returns:
+        the first exercise of all if nothing is passed; after a finished lesson the first open one of the next; None if
+        all are passed.
+    """
+    passed = read_passed()
+    latest = max(passed, key=passed.get, default=None)
+    begun = next((i for i, lesson in enumerate(lessons) if latest in lesson.passed), 0)
+    for lesson in lessons[begun:] + lessons[:begun]:
+        for id in lesson.exercises:
+            if id not in passed:
+                return id, lesson.notebook
+    return None

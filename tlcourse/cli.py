@@ -216,13 +216,13 @@ def pretrain(
 @app.command()
 def release(
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; fail where exercises/ is out of date.")
+        bool, typer.Option("--check", help="Change nothing; fail where a notebook or README.md is out of date.")
     ] = False,
     nbgrader: Annotated[
         Path | None, typer.Option(help="Write a course for nbgrader's own commands into this folder instead.")
     ] = None,
 ):
-    """Make exercises/ from the masters in solutions/."""
+    """Make exercises/ from the masters in solutions/; write badges, times and what to run after a restart."""
     from tlcourse.course import course_root
     from tlcourse.release import release_all, write_nbgrader_course
 
@@ -234,12 +234,13 @@ def release(
         differing = release_all(course_root(), write=not check)
     except FileExistsError as error:
         _stop(str(error), 2)
-    except (ImportError, FileNotFoundError) as error:
+    except (ImportError, FileNotFoundError, ValueError) as error:
         _stop(str(error), 1)
     for path in differing:
-        err.print(f"{path.name} {'differs from its master, or has none' if check else 'written, or has no master'}")
+        name = path.relative_to(course_root())
+        err.print(f"{name} {'is out of date, or has no master' if check else 'written, or has no master'}")
     if check and differing:
-        _stop("exercises/ is out of date; run: tlcourse release", 1)
+        _stop("notebooks or README.md are out of date; run: tlcourse release", 1)
 
 
 @app.command(name="check")

@@ -1,10 +1,11 @@
-"""Make the student notebooks from their masters, with nbgrader's own preprocessors."""
+"""Make the student notebooks from their masters, with nbgrader's own preprocessors, and keep the stamps up to date."""
 
 import re
 from pathlib import Path
 
 import nbformat
 
+from tlcourse import stamps
 from tlcourse.grading.notebook import read_cells, versions
 
 
@@ -12,7 +13,7 @@ def release_notebook(master):
     """Make the student version of a master notebook: no solutions, no outputs, check cells locked.
 
     Args:
-        master: path of a notebook in solutions/.
+        master: the text of a notebook in solutions/.
 
     Returns:
         str: the text of the student notebook, the same for the same master.
@@ -24,7 +25,7 @@ def release_notebook(master):
         from nbgrader.preprocessors import ClearOutput, ClearSolutions, LockCells
     except ImportError as error:
         raise ImportError("release needs nbgrader; install it with: pip install 'tlcourse[test]'") from error
-    notebook = nbformat.read(master, as_version=4)
+    notebook = nbformat.reads(master, as_version=4)
     for preprocessor in (LockCells(), ClearSolutions(), ClearOutput()):
         notebook, _ = preprocessor.preprocess(notebook, {})
     found = versions(read_cells(nbformat.writes(notebook).encode()))
@@ -70,31 +71,35 @@ def write_nbgrader_course(root, folder):
 
 
 def release_all(root, write=True):
-    """Make every student notebook of a checkout.
+    """Make every student notebook of a checkout, and stamp its lessons, masters and README; see tlcourse.stamps.
 
     Args:
         root: the checkout, with solutions/ and exercises/ in it.
         write: write what differs; with False only look.
 
     Returns:
-        list of the paths in exercises/ that differed from their master, or have none.
+        list of the paths that differed from what they should be, or have no master.
 
     Raises:
         FileNotFoundError: root has no masters.
+        ImportError: nbgrader or ruff is not installed.
     """
     root, masters = Path(root), _masters(root)
-    differing = []
+    repository, times = stamps.read_repository(root), stamps.read_times(root)
+    made = {}
+    for lesson in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        made[lesson] = stamps.stamp_notebook(lesson, "notebooks", repository, times.get(lesson.stem))
     for master in masters:
-        target = root / "exercises" / master.name
-        text = release_notebook(master)
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            differing.append(target)
-            if write:
-                target.parent.mkdir(exist_ok=True)
-                target.write_text(text, encoding="utf-8")
-    names = {master.name for master in masters}
-    orphans = [path for path in sorted((root / "exercises").glob("*.ipynb")) if path.name not in names]
-    return differing + orphans
+        made[master] = stamps.stamp_notebook(master, "exercises", repository)
+        made[root / "exercises" / master.name] = release_notebook(made[master])
+    readme = root / "README.md"
+    if readme.exists():
+        made[readme] = stamps.stamp_readme(readme.read_text(encoding="utf-8"), times)
+    differing = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in differing if write else []:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(made[path], encoding="utf-8")
+    return differing + sorted(set((root / "exercises").glob("*.ipynb")) - made.keys())
 
 
 def _masters(root):

@@ -1,0 +1,43 @@
+"""The CPU time of every lesson, into the file that `tlcourse release` reads the times of README and lessons from.
+
+Each lesson runs alone, with two threads, as a learner's laptop with two cores would; imports included. Run it on a quiet
+machine. A lesson with a claim that does not hold is an error.
+"""
+
+import argparse
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tlcourse.course import select_lessons
+from tlcourse.execution import execute
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks lesson_times", description=__doc__)
+    parser.add_argument("lessons", nargs="*", help="such as 01; all if none is given")
+    parser.add_argument("--repeats", type=int, default=1, help="the median of so many runs")
+    parser.add_argument("--json", type=Path, help="as docs/lesson_times.json; lessons that are not run stay in it")
+    options = parser.parse_args(arguments)
+    os.environ["OMP_NUM_THREADS"] = "2"
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("torch", "torchvision")}
+    known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
+    seconds, peak = dict(known.get("seconds", {})), dict(known.get("peak_mib", {}))
+    for path in tqdm(select_lessons(options.lessons)):
+        runs = [execute(path)[0] for _ in range(options.repeats)]
+        for run in runs:
+            if run.error:
+                raise SystemExit(f"{path.stem}: {run.error}")
+        runs.sort(key=lambda run: run.seconds)
+        middle = runs[len(runs) // 2]
+        seconds[path.stem], peak[path.stem] = round(middle.seconds, 1), round(middle.peak_mib or 0)
+        tqdm.write(f"{path.stem:28}{seconds[path.stem]:7.1f} s  {peak[path.stem]:6,} MiB")
+    print(", ".join(f"{name} {value}" for name, value in versions.items()), f"· {sum(seconds.values()):.0f} s in all")
+    if options.json:
+        made_by = "python -m benchmarks lesson_times --json docs/lesson_times.json"
+        table = {"made_by": made_by, "threads": 2, "versions": versions, "seconds": seconds, "peak_mib": peak}
+        options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

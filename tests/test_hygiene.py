@@ -126,6 +126,24 @@ def test_links_between_notebooks_lead_somewhere(path):
         assert (path.parent / target).resolve().exists(), target
 
 
+DOCUMENTS = [*NOTEBOOKS, *course_root().glob("*.md"), *course_root().glob("docs/*.md")]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_the_text_of_a_link_says_where_it_leads(path):
+    text = prose(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    for words in re.findall(r"(?<!!)\[([^\]]+)\]\((?!#)[^)]+\)", text):
+        assert words.strip("`* ").lower() not in ("here", "this", "link", "click here", "more", "this link"), path
+        assert not words.startswith("http"), path
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=label)
+def test_colours_come_from_the_palette(path):
+    for cell in code_cells(path):
+        named = re.findall(r"\bc(?:olor)?=[\"'](.+?)[\"']", cell.source)
+        assert set(named) <= {"black", "white", "none"}, (cell.id, named)
+
+
 def test_every_lesson_stands_in_the_readme_and_the_syllabus():
     for document in ("README.md", "docs/syllabus.md"):
         text = (course_root() / document).read_text(encoding="utf-8")

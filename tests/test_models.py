@@ -1,3 +1,4 @@
+import copy
 import importlib
 import json
 
@@ -180,3 +181,11 @@ def test_pretrain_errors_come_before_the_training(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="out="):
         models.pretrain("letters", tmp_path / "file" / "weights")
+
+
+def test_images_on_another_device_get_a_clear_error():
+    network = models.tiny_resnet(10).eval()
+    elsewhere = torch.zeros(2, 3, 32, 32, device="meta")  # a device that every machine has
+    with pytest.raises(ValueError, match=r"x is on meta and the network on cpu; move one of them: x.to\('cpu'\)"):
+        network(elsewhere)
+    assert copy.deepcopy(network).to("meta")(elsewhere).shape == (2, 10)

@@ -73,6 +73,7 @@ def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
                     if on_cell is not None:
                         on_cell(index + 1, len(notebook.cells))
                 seconds = time.perf_counter() - started
+                client.set_widgets_metadata()
                 peak = _peak_memory(client)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
             seconds, error = time.perf_counter() - started, str(failure)

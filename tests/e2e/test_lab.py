@@ -5,7 +5,6 @@ Waits are for the kernel and the page, never for a time. SCREENSHOTS names a fol
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from tlcourse.course import course_root
 
 pytestmark = pytest.mark.e2e
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 LESSONS = [path.name for path in sorted((course_root() / "notebooks").glob("*.ipynb"))]
 EXERCISES = [path.name for path in sorted((course_root() / "exercises").glob("*.ipynb"))]
 
@@ -28,21 +26,6 @@ EXERCISES = [path.name for path in sorted((course_root() / "exercises").glob("*.
 READY = "async () => { await window.jupyterapp.shell.currentWidget?.sessionContext?.ready; }"
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save'); }"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail("no Chromium, though REQUIRE_BROWSER=1")
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -71,3 +71,5 @@ def _check(source, target):
             raise ValueError(
                 f"{name}: want (n, d) features, n ≥ 2, the same d as the other's; got {tuple(value.shape)}"
             )
+    if source.device != target.device:
+        raise ValueError(f"source is on {source.device} and target on {target.device}; move one with .to(device)")

@@ -27,7 +27,7 @@ class Shift:
         noise: Gaussian pixel noise; 1 is a standard deviation of 0.5.
         rotation: a turn of every image, anticlockwise; 1 is 90 degrees.
         clutter: the chance that each of six 8×8 windows is overlaid with a piece of another image.
-        background: a photographic background b, blended as |x − strength · b| in colour, as MNIST-M is made
+        background: a photographic background b, blended as abs(x − strength · b) in colour, as MNIST-M is made
             (Ganin et al., Domain-Adversarial Training of Neural Networks, JMLR, 2016); the photographs are the two
             that scikit-learn ships.
         seed: draws all that is random; the same seed gives the same bytes.

@@ -11,7 +11,10 @@ class TinyResNet(nn.Module):
     A 3×3 stem with stride 2, then three stages of one torchvision BasicBlock each, 32, 64 and 128 channels wide.
     Parameter names are torchvision's: conv1, bn1, layer1, layer2, layer3, fc.
 
-    Input: (n, 3, 32, 32) float32 in [0, 1]. Output: (n, num_classes) logits.
+    Input: (n, 3, 32, 32) float32 in [0, 1], on the network's device. Output: (n, num_classes) logits.
+
+    Raises:
+        ValueError: the images are on another device than the network.
     """
 
     def __init__(self, num_classes):
@@ -27,6 +30,7 @@ class TinyResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.register_forward_pre_hook(_want_one_device)  # a hook: torch.fx cannot trace a condition in forward()
 
     def forward(self, x):
         x = self.relu(self.bn1(self.conv1(x)))
@@ -49,6 +53,12 @@ def tiny_resnet(num_classes, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return TinyResNet(num_classes)
+
+
+def _want_one_device(network, inputs):
+    here, there = inputs[0].device, network.fc.weight.device
+    if here != there:
+        raise ValueError(f"x is on {here} and the network on {there}; move one of them: x.to({str(there)!r})")
 
 
 def _shortcut(inputs, outputs):

@@ -1,0 +1,117 @@
+"""The site. Build it with `sphinx-build -b html docs site`, after `tlcourse run --out artifacts/executed`.
+
+TLCOURSE_EXECUTED names another folder of executed lessons. A lesson that is not in it is shown without outputs. Nothing
+on a page is loaded from another server: formulas are MathML, and widgets are shown as they stood when the lesson ended.
+"""
+
+import html
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+import tlcourse
+
+HERE = Path(__file__).parent
+EXECUTED = Path(os.environ.get("TLCOURSE_EXECUTED", HERE.parent / "artifacts" / "executed"))
+
+project = "tlcourse"
+author = "The tlcourse founders"
+copyright = "the tlcourse founders; code Apache-2.0, notebooks CC BY 4.0"
+release = version = tlcourse.__version__
+language = "en"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["**/.ipynb_checkpoints", "**/*.new.ipynb"]
+html_theme = "pydata_sphinx_theme"
+html_title = "tlcourse: transfer learning, hands on"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_math_renderer = "mathml"
+html_theme_options = {
+    "navbar_end": ["theme-switcher"],
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+
+def as_html(id, models):
+    """A widget and its children as plain HTML: what they show, without what would need a kernel."""
+    name, state = models[id]["model_name"], models[id]["state"]
+    if name in ("VBoxModel", "HBoxModel"):
+        children = (child.removeprefix("IPY_MODEL_") for child in state["children"])
+        return f"<div>{''.join(as_html(child, models) for child in children)}</div>"
+    if name == "HTMLModel":
+        return state["value"]
+    if name == "RadioButtonsModel":
+        return f"<ul>{''.join(f'<li>{html.escape(option)}</li>' for option in state['_options_labels'])}</ul>"
+    if name == "DropdownModel":
+        chosen = state["_options_labels"][state["index"]]
+        return f"<p>{html.escape(state['description'])}: <b>{html.escape(chosen)}</b></p>"
+    if name == "BoundedFloatTextModel":
+        return f"<p>{html.escape(state['description'])}: <b>{state['value']:g}</b></p>"
+    if name == "CheckboxModel":
+        return f"<p>{html.escape(state['description'])}: <b>{'yes' if state['value'] else 'no'}</b></p>"
+    return ""  # buttons and sliders do nothing here, and a progress bar is done
+
+
+def still(notebook):
+    """Replace every widget of an executed notebook by what it showed; return the notebook."""
+    state = notebook.metadata.pop("widgets", {}).get("application/vnd.jupyter.widget-state+json", {"state": {}})
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):  # here a notebook is a page
+                output["data"]["text/html"] = re.sub(
+                    r'(href="\.\./exercises/[^"]+)\.ipynb"', r'\1.html"', output["data"]["text/html"]
+                )
+            view = output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+            if view is not None and view["model_id"] in state["state"]:
+                shown = as_html(view["model_id"], state["state"])
+                note = (
+                    "<p><em>Interactive in JupyterLab and on Colab.</em></p>"
+                    if "<img" in shown or "<ul" in shown
+                    else ""
+                )
+                output["data"]["text/html"] = shown + note
+    return notebook
+
+
+def gather(app):
+    """Put lessons, as executed, and exercises, without answers, where Sphinx finds them."""
+    for folder in ("notebooks", "exercises"):
+        shutil.rmtree(HERE / folder, ignore_errors=True)
+        (HERE / folder).mkdir()
+        for path in sorted((HERE.parent / folder).glob("[0-9][0-9]_*.ipynb")):
+            executed = EXECUTED / path.name
+            notebook = nbformat.read(executed if folder == "notebooks" and executed.exists() else path, as_version=4)
+            nbformat.write(still(notebook), HERE / folder / path.name)
+
+
+def visit_inline(translator, node):
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def visit_block(translator, node):
+    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.connect("builder-inited", gather, priority=1)
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))

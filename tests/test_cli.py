@@ -254,3 +254,22 @@ def test_summary_gives_rate_and_margins():
     first, second = summarise_claims([execution(1, -1), execution(3, 1)])
     assert (first["held"], first["mean_margin"], first["worst_margin"]) == (2, 2, 1)
     assert (second["held"], second["runs"], second["worst_margin"]) == (1, 2, -1)
+
+
+@pytest.mark.parametrize("arguments", [["run", "00", "--out"], ["claims", "00", "--seeds", "1", "--json"]])
+def test_results_that_cannot_be_written_are_refused_before_the_work(tmp_path, arguments, monkeypatch):
+    monkeypatch.setattr("tlcourse.execution.execute", lambda *args, **kwargs: pytest.fail("it ran"))
+    (tmp_path / "file").write_text("")
+    result = runner.invoke(app, [*arguments, str(tmp_path / "file" / "x" / "y")])
+    assert result.exit_code == 2 and "cannot be written to" in " ".join(result.output.split())
+
+
+def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    execution = Execution("00_start_here", 0, 1.0, None, [], None)
+    monkeypatch.setattr("tlcourse.execution.execute", lambda *args, **kwargs: (execution, nbformat.v4.new_notebook()))
+    monkeypatch.setattr("nbformat.write", full)
+    result = runner.invoke(app, ["run", "00", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1 and "No space left" in " ".join(result.output.split())

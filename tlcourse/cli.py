@@ -102,6 +102,8 @@ def run(
     """Execute lessons from top to bottom; a claim that does not hold is a failure."""
     from tlcourse.execution import execute
 
+    if out_dir is not None:
+        _make_folder(out_dir, "--out")
     results = []
     with _progress(as_json) as progress:
         for path in _selected(lessons):
@@ -111,7 +113,10 @@ def run(
             )
             results.append(result)
             if out_dir is not None:
-                _write_executed(notebook, path.name, out_dir)
+                try:
+                    _write_executed(notebook, path.name, out_dir)
+                except OSError as error:
+                    _stop(f"--out: {path.name} cannot be written ({error}); the lessons before it are in {out_dir}", 1)
     if as_json:
         print(json.dumps([result.as_dict() for result in results], indent=2))
     else:
@@ -140,6 +145,8 @@ def claims(
     """Execute lessons again under other seeds; print how often each claim holds, and by what margin."""
     from tlcourse.execution import execute, summarise_claims
 
+    if json_file is not None:
+        _make_folder(json_file.resolve().parent, "--json")
     paths = _selected(lessons)
     executions = []
     with _progress(False) as progress:
@@ -415,10 +422,19 @@ def _report_copies(folder):
     )
 
 
+def _make_folder(folder, option):
+    """Make a folder for results and see that it can be written to, before hours are spent on them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".tlcourse-probe").touch()
+        (folder / ".tlcourse-probe").unlink()
+    except OSError as error:
+        _stop(f"{option}: {folder} cannot be written to ({error}); name another folder", 2)
+
+
 def _write_executed(notebook, name, folder):
     import nbformat
 
-    folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / name)
     try:
         from nbconvert import HTMLExporter

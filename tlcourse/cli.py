@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from tlcourse.console import err, out, progress_bar, stop
+from tlcourse.grading import commands
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hands-on course in transfer learning.")
-out = Console()
-err = Console(stderr=True)
 
 Lessons = Annotated[list[str] | None, typer.Argument(help="Numbers such as 01; all lessons if none is given.")]
 
@@ -26,7 +26,7 @@ def lab(
     try:
         from jupyterlab.labapp import LabApp
     except ImportError:
-        _stop("JupyterLab is not installed; install it with: pip install 'tlcourse[lab]'", 2)
+        stop("JupyterLab is not installed; install it with: pip install 'tlcourse[lab]'", 2)
     first = Path("notebooks") / "00_start_here.ipynb"
     if folder is None:
         folder = Path.cwd() if first.exists() else Path("transfer-learning")
@@ -60,7 +60,7 @@ def progress(
 
     if folder is not None:
         if not folder.is_dir():
-            _stop(f"{folder} is no folder; name the one that holds your notebooks", 2)
+            stop(f"{folder} is no folder; name the one that holds your notebooks", 2)
         os.environ["TLCOURSE_PROGRESS"] = str(folder)
     lessons = read_lessons()
     if as_json:
@@ -105,7 +105,7 @@ def run(
     if out_dir is not None:
         _make_folder(out_dir, "--out")
     results = []
-    with _progress(as_json) as progress:
+    with progress_bar(as_json) as progress:
         for path in _selected(lessons):
             task = progress.add_task(path.stem, total=None)
             result, notebook = execute(
@@ -116,7 +116,7 @@ def run(
                 try:
                     _write_executed(notebook, path.name, out_dir)
                 except OSError as error:
-                    _stop(f"--out: {path.name} cannot be written ({error}); the lessons before it are in {out_dir}", 1)
+                    stop(f"--out: {path.name} cannot be written ({error}); the lessons before it are in {out_dir}", 1)
     if as_json:
         print(json.dumps([result.as_dict() for result in results], indent=2))
     else:
@@ -149,7 +149,7 @@ def claims(
         _make_folder(json_file.resolve().parent, "--json")
     paths = _selected(lessons)
     executions = []
-    with _progress(False) as progress:
+    with progress_bar(False) as progress:
         task = progress.add_task("seeds × lessons", total=seeds * len(paths))
         for seed in range(first, first + seeds):
             for path in paths:
@@ -208,9 +208,9 @@ def pretrain(
     try:
         card = models.pretrain(name, out_dir, root=root, progress=True)
     except ValueError as error:
-        _stop(str(error), 2)
+        stop(str(error), 2)
     except OSError as error:
-        _stop(str(error), 1)
+        stop(str(error), 1)
     table = Table(title=f"{name}, written to {out_dir}")
     for heading in ("measured on", "now", "on the card"):
         table.add_column(heading)
@@ -240,14 +240,14 @@ def release(
             return
         differing = release_all(course_root(), write=not check)
     except FileExistsError as error:
-        _stop(str(error), 2)
+        stop(str(error), 2)
     except (ImportError, FileNotFoundError, ValueError) as error:
-        _stop(str(error), 1)
+        stop(str(error), 1)
     for path in differing:
         name = path.relative_to(course_root())
         err.print(f"{name} {'is out of date, or has no master' if check else 'written, or has no master'}")
     if check and differing:
-        _stop("notebooks or README.md are out of date; run: tlcourse release", 1)
+        stop("notebooks or README.md are out of date; run: tlcourse release", 1)
 
 
 @app.command(name="check")
@@ -261,9 +261,9 @@ def check_notebook(
     try:
         verdicts = check_verdicts(notebook)
     except (OSError, ValueError) as error:
-        _stop(f"{notebook}: {error}", 2)
+        stop(f"{notebook}: {error}", 2)
     except RuntimeError as error:
-        _stop(str(error), 1)
+        stop(str(error), 1)
     if as_json:
         print(json.dumps(verdicts, indent=2))
     else:
@@ -271,116 +271,12 @@ def check_notebook(
             style = "green" if verdict["passed"] else "red"
             out.print(verdict["text"], style=style, markup=False, highlight=False, soft_wrap=True)
     if not verdicts:
-        _stop(f"{notebook} has no check cells; give a notebook from exercises/", 2)
+        stop(f"{notebook} has no check cells; give a notebook from exercises/", 2)
     raise typer.Exit(int(not all(verdict["passed"] for verdict in verdicts)))
 
 
-@app.command()
-def grade(
-    submissions: Annotated[Path, typer.Argument(help="Folder with a folder per student.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for results.jsonl, grades.csv and the pages.")],
-    jobs: Annotated[int, typer.Option(help="Notebooks at a time; as many as you have cores.", min=1)] = 1,
-    resume: Annotated[bool, typer.Option(help="Keep what is graded already, of the same files and seed.")] = False,
-    student: Annotated[list[str] | None, typer.Option(help="Grade this student again; may be repeated.")] = None,
-    exercise: Annotated[list[str] | None, typer.Option(help="Grade this exercise again; may be repeated.")] = None,
-    seed_file: Annotated[Path | None, typer.Option(help="Secret that inputs are drawn from; made if absent.")] = None,
-    checks: Annotated[Path | None, typer.Option(help="Folder with exercises of your own.")] = None,
-    isolation: Annotated[str, typer.Option(help="strong, or weak: only for code that you trust.")] = "strong",
-    due: Annotated[str | None, typer.Option(help="When submissions are due, such as 2026-12-01T23:59.")] = None,
-    late_per_day: Annotated[float, typer.Option(help="Share of the points that a started day costs.")] = 0.0,
-    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON lines.")] = False,
-):
-    """Grade submissions: marks, a page per student, and an overview of the class."""
-    if isolation not in ("strong", "weak"):
-        _stop(f"--isolation={isolation}: want strong or weak", 2)
-    if checks is not None:
-        if not checks.is_dir():
-            _stop(f"--checks: {checks} is no folder", 2)
-        os.environ["TLCOURSE_CHECKS"] = str(checks.resolve())
-    from tlcourse.grading import batch, reports, results
-    from tlcourse.grading import submissions as handed_in
-    from tlcourse.grading.sandbox import IsolationError
-
-    try:
-        policy = results.Policy(due, late_per_day) if due is not None else None
-        out_dir.mkdir(parents=True, exist_ok=True)
-        for name in handed_in.strangers(submissions) if submissions.is_dir() else []:
-            err.print(f"not graded: {name} lies beside the students' folders, not in one", markup=False)
-        with _progress(as_json, rate=True) as progress:
-            task = progress.add_task("grading", total=None)
-            rows = batch.grade_folder(
-                submissions,
-                out_dir,
-                secret=batch.read_secret(out_dir, seed_file),
-                isolation=isolation,
-                jobs=jobs,
-                dask=dask,
-                resume=resume,
-                students=student,
-                exercises=exercise,
-                policy=policy,
-                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-            )
-    except KeyboardInterrupt:
-        _stop(f"interrupted; {out_dir} holds what was graded, and --resume goes on from there", 1)
-    except IsolationError as error:
-        _stop(str(error), 1)
-    except (ValueError, OSError, ImportError) as error:
-        _stop(str(error), 2)
-    if as_json:
-        for row in rows:
-            print(json.dumps(row))
-    else:
-        err.print(reports.summary(rows), markup=False)
-        err.print(f"Open {out_dir / 'index.html'}", markup=False)
-    raise typer.Exit(int(any(row["fault"] == "grader" for row in rows)))
-
-
-@app.command()
-def override(
-    out_dir: Annotated[Path, typer.Argument(help="Folder of results, as given to grade --out.")],
-    student: Annotated[str, typer.Argument(help="Whose mark.")],
-    exercise: Annotated[str, typer.Argument(help="For what, such as 01.2.")],
-    points: Annotated[float, typer.Argument(help="The mark.")],
-    reason: Annotated[str, typer.Option(help="Why; the student reads it too.")],
-):
-    """Put your mark in place of the grader's; it survives --resume."""
-    from tlcourse.grading import results
-
-    try:
-        results.add_override(out_dir, student, exercise, points, reason)
-    except (ValueError, OSError) as error:
-        _stop(str(error), 2)
-    err.print(f"{student}, {exercise}: {points:g} points", markup=False)
-
-
-@app.command()
-def export(
-    out_dir: Annotated[Path, typer.Argument(help="Folder of results, as given to grade --out.")],
-    target: Annotated[Path, typer.Argument(help="CSV file to write, or with --gradescope the folder.")],
-    column: Annotated[
-        list[str] | None, typer.Option(help="NAME=FIELD; FIELD is student, total, max, percent, 01.2 … or '\"text\"'.")
-    ] = None,
-    roster: Annotated[Path | None, typer.Option(help="CSV file of the other system, to be filled in.")] = None,
-    match: Annotated[str | None, typer.Option(help="Its column with the names of the students' folders.")] = None,
-    gradescope: Annotated[bool, typer.Option(help="Write one results.json per student.")] = False,
-):
-    """Write results as Moodle, Canvas, nbgrader or Gradescope read them; docs/grading.md has the recipes."""
-    from tlcourse.grading import exports, results
-
-    try:
-        rows = results.read_final(out_dir)
-        if gradescope:
-            paths = exports.write_gradescope(rows, target)
-            err.print(f"{len(paths)} files written to {target}", markup=False)
-            return
-        pairs = [text.rpartition("=")[::2] for text in column or ["student=student", "total=total"]]
-        absent = exports.write_columns(rows, target, dict(pairs), roster, match)
-    except (ValueError, OSError) as error:
-        _stop(str(error), 2)
-    for name in absent:
-        err.print(f"not in {roster}: {name}", markup=False)
+for command in (commands.grade, commands.override, commands.export):
+    app.command()(command)
 
 
 def _notebook_to_open(folder, first):
@@ -401,7 +297,7 @@ def _selected(lessons):
     try:
         return select_lessons(lessons or [])
     except ValueError as error:
-        _stop(str(error), 2)
+        stop(str(error), 2)
 
 
 def _report_copies(folder):
@@ -410,7 +306,7 @@ def _report_copies(folder):
     try:
         done = copy_course(folder)
     except OSError as error:
-        _stop(str(error), 1)
+        stop(str(error), 1)
     for name, state in done.items():
         if state == "kept":
             beside = Path(name).with_suffix(".new.ipynb").name
@@ -429,7 +325,7 @@ def _make_folder(folder, option):
         (folder / ".tlcourse-probe").touch()
         (folder / ".tlcourse-probe").unlink()
     except OSError as error:
-        _stop(f"{option}: {folder} cannot be written to ({error}); name another folder", 2)
+        stop(f"{option}: {folder} cannot be written to ({error}); name another folder", 2)
 
 
 def _write_executed(notebook, name, folder):
@@ -445,33 +341,8 @@ def _write_executed(notebook, name, folder):
     (folder / name).with_suffix(".html").write_text(page, encoding="utf-8")
 
 
-def _progress(quiet, rate=False):
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    class Rate(TextColumn):
-        def render(self, task):
-            return f"{task.speed:.1f}/s" if task.speed else ""
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    if rate:
-        columns += (Rate(""), TextColumn("left"), TimeRemainingColumn())
-    return Progress(*columns, console=err, disable=quiet)
-
-
 def _accuracies(accuracy):
     return "\n".join(f"{value:.3f} {name}" for name, value in accuracy.items())
-
-
-def _stop(message, status):
-    err.print(f"[red]error:[/] {message}", highlight=False)
-    raise typer.Exit(status)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ More prose.
 b = b + [a]
 [markdown] ## Fourth
 [code] print(math.e)
+[markdown] ## Fifth
+[code] b.append(1)
+[markdown] ## Sixth
+[code] b[0] = 7
+[markdown] ## Seventh
+[code] print(b)
 [markdown] ## Summary
 
 No code, nothing to run.
@@ -60,6 +66,9 @@ def test_each_section_says_what_to_run_after_a_restart(lesson):
         "## Second\n\n*After a restart: first run the setup cell and “First”.*",
         "## Third\n\n*After a restart: first run the setup cell, “First” and “Second”.*\n\nMore prose.",
         "## Fourth\n\n*After a restart: first run the setup cell and “First”.*",
+        "## Fifth\n\n*After a restart: first run the setup cell, “First”, “Second” and “Third”.*",
+        "## Sixth\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell).*",
+        "## Seventh\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell).*",
         "## Summary\n\nNo code, nothing to run.",
     ]
 

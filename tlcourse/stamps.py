@@ -1,5 +1,6 @@
 """What `tlcourse release` writes into the notebooks, so that nobody has to keep it in step by hand."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -40,6 +41,7 @@ session = teach.setup()"""
 _BADGE = "[![Open this notebook in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
 _COLAB = "https://colab.research.google.com/github/{repository}/blob/main/{folder}/{name}"
 _RESTART = "*After a restart:"
+_CHANGES = ("add", "append", "extend", "insert", "load_state_dict", "pop", "setdefault", "update")
 
 
 def read_repository(root):
@@ -175,8 +177,15 @@ def _undefined(code):
 
 
 def _bound(code):
+    """The names that a piece of code binds, or whose contents it changes: d["key"] = …, l.append(…)."""
     symbols = symtable.symtable(code, "section", "exec").get_symbols()
-    return {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+    names = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
+    for node in ast.walk(ast.parse(code)):
+        stored = isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store)
+        called = isinstance(node, ast.Attribute) and node.attr in _CHANGES
+        if (stored or called) and isinstance(node.value, ast.Name):
+            names.add(node.value.id)
+    return names
 
 
 def _listed(titles):

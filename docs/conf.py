@@ -76,9 +76,8 @@ def still(notebook):
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "text/html" in output.get("data", {}):  # here a notebook is a page
-                output["data"]["text/html"] = re.sub(
-                    r'(href="\.\./exercises/[^"]+)\.ipynb"', r'\1.html"', output["data"]["text/html"]
-                )
+                page = re.sub(r'(href="\.\./exercises/[^"]+)\.ipynb"', r'\1.html"', output["data"]["text/html"])
+                output["data"]["text/html"] = re.sub(r" Kept in [^<]+\.(?=</div>)", "", page)  # a folder of that run
             view = output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
             if view is not None and view["model_id"] in state["state"]:
                 shown = as_html(view["model_id"], state["state"])
@@ -97,9 +96,17 @@ def gather(app):
         shutil.rmtree(HERE / folder, ignore_errors=True)
         (HERE / folder).mkdir()
         for path in sorted((HERE.parent / folder).glob("[0-9][0-9]_*.ipynb")):
-            executed = EXECUTED / path.name
-            notebook = nbformat.read(executed if folder == "notebooks" and executed.exists() else path, as_version=4)
+            notebook = nbformat.read(path, as_version=4)
+            if folder == "notebooks" and (EXECUTED / path.name).exists():
+                executed = nbformat.read(EXECUTED / path.name, as_version=4)
+                if [cell.source for cell in executed.cells] == [cell.source for cell in notebook.cells]:
+                    notebook = executed  # else the lesson has changed since it was executed
             nbformat.write(still(notebook), HERE / folder / path.name)
+
+
+def redirect(app, name, source):
+    """On GitHub a link into the notebooks leaves docs/; here their copies lie in it."""
+    source[0] = source[0].replace("](../notebooks/", "](notebooks/") if "/" not in name else source[0]
 
 
 def visit_inline(translator, node):
@@ -114,4 +121,5 @@ def visit_block(translator, node):
 
 def setup(app):
     app.connect("builder-inited", gather, priority=1)
+    app.connect("source-read", redirect)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))

@@ -80,6 +80,8 @@ def test_a_damaged_file_counts_as_nothing_passed_and_is_written_anew(content):
     assert progress.read_passed() == {}
     progress.record("01.1")
     assert list(progress.read_passed()) == ["01.1"]
+    damaged = folder / f"{progress.FILE}.damaged"
+    assert content.endswith("5}") or damaged.read_text() == content
 
 
 def test_a_folder_that_cannot_be_written_to_costs_no_verdict(monkeypatch, tmp_path, shown, capsys):
@@ -115,6 +117,7 @@ def test_bars_and_where_to_go_on(monkeypatch, tmp_path, shown):
 def test_after_a_finished_lesson_it_goes_on_with_the_next_open_one():
     lessons = [progress.Lesson("01", "a", ("01.1",), ()), progress.Lesson("02", "b", ("02.1",), ("02.1",))]
     progress.record("02.1")
+    progress.record("90.1")  # an exercise of somebody's own, which is not in sight now
     assert progress.next_exercise(lessons) == ("01.1", "a")
 
 
@@ -127,12 +130,27 @@ def test_the_command_prints_the_bars(tmp_path):
     assert CliRunner().invoke(app, ["progress", str(tmp_path / "nowhere")]).exit_code == 2
 
 
-def test_lab_opens_the_exercises_that_one_is_in_the_middle_of(monkeypatch, tmp_path):
+def test_the_command_finds_the_folder_that_lab_made(monkeypatch, tmp_path):
+    (tmp_path / "transfer-learning" / "exercises").mkdir(parents=True)
+    monkeypatch.setenv("TLCOURSE_PROGRESS", str(tmp_path / "transfer-learning"))
+    progress.record("01.1")
+    monkeypatch.delenv("TLCOURSE_PROGRESS")
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(CliRunner().invoke(app, ["progress", "--json"]).output)[0]["passed"] == ["01.1"]
+
+
+def test_lab_opens_the_exercises_that_one_is_in_the_middle_of_or_the_next_lesson(monkeypatch, tmp_path):
     started = []
     monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", lambda argv: started.extend(argv))
     progress.record("02.1")
     assert CliRunner().invoke(app, ["lab", str(tmp_path / "mine"), "--no-browser"]).exit_code == 0
     assert "--LabApp.default_url=/lab/tree/exercises/02_pretrained_models.ipynb" in started
+    for lesson in progress.read_lessons()[:2]:
+        for id in lesson.exercises:
+            progress.record(id)
+    progress.record("02.1")
+    assert CliRunner().invoke(app, ["lab", str(tmp_path / "mine"), "--no-browser"]).exit_code == 0
+    assert "--LabApp.default_url=/lab/tree/notebooks/03_fine_tuning.ipynb" in started
 
 
 def test_a_solved_notebook_is_written_as_the_grader_wants_it(monkeypatch, tmp_path, capsys):
@@ -149,6 +167,16 @@ def test_a_solved_notebook_is_written_as_the_grader_wants_it(monkeypatch, tmp_pa
     assert not any(cell.get("outputs") for cell in written.cells)
     assert "5 of 5 exercises have an answer" in capsys.readouterr().out
     assert os.listdir("submission") == ["01_fundamentals.ipynb"]
+
+
+def test_a_line_that_is_commented_out_counts_as_written(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    notebook = nbformat.read(SOLUTIONS / "01_fundamentals.ipynb", as_version=4)
+    answer = next(cell for cell in notebook.cells if cell.id == "transfer-gain")
+    answer.source += "\n    # raise NotImplementedError()"
+    nbformat.write(notebook, "mine.ipynb")
+    teach.submission("mine.ipynb")
+    assert "01.1  answered" in capsys.readouterr().out
 
 
 def test_a_submission_says_what_is_not_written_and_what_is_missing(monkeypatch, tmp_path, capsys):

@@ -67,10 +67,17 @@ def test_each_section_says_what_to_run_after_a_restart(lesson):
         "## Third\n\n*After a restart: first run the setup cell, “First” and “Second”.*\n\nMore prose.",
         "## Fourth\n\n*After a restart: first run the setup cell and “First”.*",
         "## Fifth\n\n*After a restart: first run the setup cell, “First”, “Second” and “Third”.*",
-        "## Sixth\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell).*",
-        "## Seventh\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell).*",
+        "## Sixth\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell; on Colab, Runtime → Run before).*",
+        "## Seventh\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell; on Colab, Runtime → Run before).*",
         "## Summary\n\nNo code, nothing to run.",
     ]
+
+
+def test_a_local_name_of_a_function_is_not_taken_for_the_lesson_s():
+    local = "def f():\n    out = []\n    out.append(2)\n    return out"
+    assert stamps._bound(local) == {"f"} and stamps._bound("out.append(1)\nd['a'] = 2") == {"out", "d"}
+    with pytest.raises(ValueError, match="not plain Python"):
+        stamps._undefined("%pip install x")
 
 
 @pytest.mark.parametrize("options", [{}, {"repository": "owner/name", "seconds": 12.3}])
@@ -99,11 +106,8 @@ def test_times_are_rounded_up_to_five_seconds(lesson):
     assert stamps.stamp_readme(row, {"01_lesson": 40.2}) == row.replace("Why? | 7 s", "Why? | 45 s")
 
 
-def test_the_repository_is_the_setting_else_the_remote_else_none(tmp_path):
+def test_the_repository_is_the_setting_or_none(tmp_path):
     assert stamps.read_repository(tmp_path) is None
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", "git@github.com:some/fork.git"], check=True)
-    assert stamps.read_repository(tmp_path) == "some/fork"
     settings = tmp_path / "pyproject.toml"
     settings.write_text('[tool.tlcourse]\nrepository = "owner/name"')
     assert stamps.read_repository(tmp_path) == "owner/name"

@@ -22,14 +22,13 @@ def lab(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
     port: Annotated[int, typer.Option(help="Port to serve on; the next free one if it is taken.")] = 8888,
 ):
-    """Open JupyterLab on the first lesson, or on the exercises that you are in the middle of."""
+    """Open JupyterLab on the first lesson, or where your checks say that you are."""
     try:
         from jupyterlab.labapp import LabApp
     except ImportError:
         stop("JupyterLab is not installed; install it with: pip install 'tlcourse[lab]'", 2)
     first = Path("notebooks") / "00_start_here.ipynb"
-    if folder is None:
-        folder = Path.cwd() if first.exists() else Path("transfer-learning")
+    folder = folder or _usual_folder()
     if not (folder / first).exists():
         _report_copies(folder)
     arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
@@ -58,10 +57,12 @@ def progress(
     """Show how many checks of each lesson you have passed, and the exercise to go on with."""
     from tlcourse.progress import next_exercise, progress_folder, read_lessons
 
+    if folder is not None and not folder.is_dir():
+        stop(f"{folder} is no folder; name the one that holds your notebooks", 2)
     if folder is not None:
-        if not folder.is_dir():
-            stop(f"{folder} is no folder; name the one that holds your notebooks", 2)
         os.environ["TLCOURSE_PROGRESS"] = str(folder)
+    elif _usual_folder().is_dir():
+        os.environ.setdefault("TLCOURSE_PROGRESS", str(progress_folder(_usual_folder())))
     lessons = read_lessons()
     if as_json:
         print(json.dumps([lesson._asdict() for lesson in lessons], indent=2))
@@ -279,6 +280,12 @@ for command in (commands.grade, commands.override, commands.export):
     app.command()(command)
 
 
+def _usual_folder():
+    """Where `lab` keeps the notebooks unless told: here if they are here, else in transfer-learning."""
+    here = Path.cwd()
+    return here if (here / "notebooks" / "00_start_here.ipynb").exists() else Path("transfer-learning")
+
+
 def _notebook_to_open(folder, first):
     from tlcourse.progress import next_exercise, read_lessons
 
@@ -287,7 +294,8 @@ def _notebook_to_open(folder, first):
     going_on = next_exercise(lessons)
     if going_on is None or not any(lesson.passed for lesson in lessons):
         return first
-    notebook = Path("exercises") / f"{going_on[1]}.ipynb"
+    begun = any(lesson.passed for lesson in lessons if lesson.notebook == going_on[1])
+    notebook = Path("exercises" if begun else "notebooks") / f"{going_on[1]}.ipynb"
     return notebook if (folder / notebook).exists() else first
 
 

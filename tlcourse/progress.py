@@ -28,7 +28,7 @@ def progress_folder(here=None):
     holds notebooks/ and exercises/, else `here`: the folder of the notebook, by default the working folder.
     """
     if named := os.environ.get("TLCOURSE_PROGRESS"):
-        return Path(named).expanduser()
+        return Path(named).expanduser().resolve()
     if DRIVE.is_dir():
         return DRIVE / "tlcourse"
     here = Path.cwd() if here is None else Path(here).resolve()
@@ -48,6 +48,8 @@ def record(id):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{FILE}.lock", timeout=5):
+            if (folder / FILE).exists() and not _is_whole(folder / FILE):
+                os.replace(folder / FILE, folder / f"{FILE}.damaged")  # someone may be able to mend it
             passed = read_passed()
             if id in passed:
                 return
@@ -60,6 +62,13 @@ def record(id):
             f"progress is not kept: {str(folder)!r} cannot be written to ({error}); name another folder with "
             "teach.keep_progress(folder)"
         ) from error
+
+
+def _is_whole(path):
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except ValueError:
+        return False
 
 
 def read_passed():
@@ -99,7 +108,8 @@ def next_exercise(lessons):
         all are passed.
     """
     passed = read_passed()
-    latest = max(passed, key=passed.get, default=None)
+    known = [id for lesson in lessons for id in lesson.passed if id in passed]
+    latest = max(known, key=passed.get, default=None)
     begun = next((i for i, lesson in enumerate(lessons) if latest in lesson.passed), 0)
     for lesson in lessons[begun:] + lessons[:begun]:
         for id in lesson.exercises:

@@ -21,11 +21,13 @@ import sys
 
 if sys.version_info < (3, 11):
     raise RuntimeError(f"tlcourse needs Python 3.11 or newer, and this kernel has {{sys.version.split()[0]}}")
-if importlib.util.find_spec("tlcourse") is None:
+found = importlib.util.find_spec("tlcourse")
+if found is None or found.origin is None:  # without an origin it is only a folder of that name
     import glob
+    import os
     import subprocess
 
-    for source in [*sorted(glob.glob("tlcourse-*.whl"))[-1:], {sources}]:
+    for source in [*sorted(glob.glob("tlcourse-*.whl"), key=os.path.getmtime)[-1:], {sources}]:
         pip = subprocess.run([sys.executable, "-m", "pip", "install", source], capture_output=True, text=True)
         if pip.returncode == 0:
             break
@@ -45,7 +47,9 @@ _CHANGES = ("add", "append", "extend", "insert", "load_state_dict", "pop", "setd
 
 
 def read_repository(root):
-    """The repository on GitHub, "owner/name": of [tool.tlcourse] in pyproject.toml, else the git remote's, else None.
+    """The repository on GitHub, "owner/name", of [tool.tlcourse] in pyproject.toml; None if none is set.
+
+    The git remote is not asked: a clone of a fork would then differ from what was committed, and fail its own tests.
 
     Raises:
         ValueError: the setting is not of the form owner/name.
@@ -53,13 +57,9 @@ def read_repository(root):
     settings = Path(root) / "pyproject.toml"
     tools = tomllib.loads(settings.read_text(encoding="utf-8")).get("tool", {}) if settings.exists() else {}
     named = tools.get("tlcourse", {}).get("repository")
-    if named is not None:
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", named):
-            raise ValueError(f"[tool.tlcourse] repository={named!r} in pyproject.toml: want owner/name")
-        return named
-    remote = subprocess.run(["git", "-C", root, "remote", "get-url", "origin"], capture_output=True, text=True)
-    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?$", remote.stdout.strip())
-    return found and found[1]
+    if named is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", named):
+        raise ValueError(f"[tool.tlcourse] repository={named!r} in pyproject.toml: want owner/name")
+    return named
 
 
 def stamp_notebook(path, folder, repository, seconds=None):
@@ -172,15 +172,17 @@ def _undefined(code):
     if importlib.util.find_spec("ruff") is None:
         raise ImportError("release needs ruff; install it with: pip install 'tlcourse[test]'")
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821", "--output-format", "json", "-"]
-    found = subprocess.run(command, input=code, capture_output=True, text=True).stdout
-    return {re.search(r"`(.+)`", problem["message"])[1] for problem in json.loads(found)}
+    found = json.loads(subprocess.run(command, input=code, capture_output=True, text=True).stdout)
+    if any(problem["code"] != "F821" for problem in found):
+        raise ValueError(f"a section is not plain Python ({found[0]['message']}): {code[:80]!r}")
+    return {re.search(r"`(.+)`", problem["message"])[1] for problem in found}
 
 
 def _bound(code):
     """The names that a piece of code binds, or whose contents it changes: d["key"] = …, l.append(…)."""
     symbols = symtable.symtable(code, "section", "exec").get_symbols()
     names = {symbol.get_name() for symbol in symbols if symbol.is_assigned() or symbol.is_imported()}
-    for node in ast.walk(ast.parse(code)):
+    for node in _outside_functions(ast.parse(code)):
         stored = isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store)
         called = isinstance(node, ast.Attribute) and node.attr in _CHANGES
         if (stored or called) and isinstance(node.value, ast.Name):
@@ -188,8 +190,15 @@ def _bound(code):
     return names
 
 
+def _outside_functions(node):
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            yield child
+            yield from _outside_functions(child)
+
+
 def _listed(titles):
     if len(titles) > 3:
-        return "first run all cells above (Run → Run All Above Selected Cell)"
+        return "first run all cells above (Run → Run All Above Selected Cell; on Colab, Runtime → Run before)"
     parts = ["first run the setup cell", *(f"“{title}”" for title in titles)]
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" and {parts[-1]}"

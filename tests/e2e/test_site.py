@@ -104,9 +104,9 @@ def test_search_finds_a_term_and_dark_mode_is_kept(chromium, address):
     page = chromium.new_page()
     page.goto(f"{address}/search.html?q=negative+transfer")
     page.locator("#search-results li a").first.wait_for()
-    button = page.locator("button.theme-switch-button").first
-    while page.evaluate("() => document.documentElement.dataset.theme") != "dark":
-        button.click()
+    page.locator("button.theme-switch-button").first.click()
+    page.locator("button.theme-change-button[data-mode=dark]").first.click()
+    assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
     page.goto(f"{address}/index.html")
     assert page.evaluate("() => document.documentElement.dataset.theme") == "dark"
     page.close()

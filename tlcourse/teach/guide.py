@@ -126,15 +126,18 @@ def _strategy(modality, labels, lead, compute):
     if labels == 0:
         return [
             Advice(
-                "Label a few examples of each class, or use a zero-shot model; until then cluster the features and look.",
+                "Label a few examples of each class, or use a model that reads class names, such as CLIP.",
                 "Without one label you can neither train a head nor know whether the source fits.",
                 "02",
             )
         ]
+    if lead is None and labels == 1:  # nothing to hold out
+        return _by_labels(labels, compute)
     if lead is None:
         plain = "a bag of words" if modality == "text" else "random weights"
         measure = Advice(
-            f"Measure probe_lead: probe_accuracy of the source's features less that of {plain}.",
+            f"Measure probe_lead: probe_accuracy{'(…, folds=2)' if labels < 5 else ''} of the source's features less that "
+            f"of {plain}.",
             "It takes a minute, and it decides whether the source's features can be used as they are.",
             "07",
         )
@@ -192,6 +195,12 @@ def _by_labels(labels, compute):
 
 
 def _judge(labels):
+    if labels < 2:
+        return Advice(
+            "Judge by a labelled test set: collect one before you report anything.",
+            "With no second label of a class there is nothing to hold out.",
+            "03",
+        )
     if labels < 20:
         return Advice(
             "Judge by cross-validation on your labels, over several draws; keep a test set that you use once.",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def _states(cells, release):
     for id, (_, answers, _) in release.exercises.items():
         if any(answer not in sources for answer in answers):
             states[id] = "its cell is missing; copy it from the course's notebook"
-        elif any("raise NotImplementedError" in sources[answer] for answer in answers):
+        elif any(re.search(r"(?m)^\s*raise NotImplementedError", sources[answer]) for answer in answers):
             states[id] = "not written yet"
         else:
             states[id] = "answered"

@@ -12,7 +12,7 @@ def progress():
     """Show a bar per lesson: how many of its checks you have passed, and the exercise to go on with.
 
     A check that passes is kept in a small file, progress.json, beside the folders of the notebooks; on Colab in a folder
-    "tlcourse" of a mounted Google Drive. Nothing leaves your machine. Delete the file to begin anew.
+    "tlcourse" of a mounted Google Drive. Nothing is sent anywhere. Delete the file to begin anew.
     """
     lessons = read_lessons()
     going_on = next_exercise(lessons)

@@ -170,6 +170,13 @@ def test_the_setup_cell_tries_a_wheel_then_the_index_then_the_repository(tmp_pat
     assert done.stdout == "ready\n" and asked == []
 
 
+def test_a_folder_called_tlcourse_is_not_the_package(tmp_path, setup):
+    (tmp_path / "tlcourse").mkdir()
+    (tmp_path / "tlcourse" / "progress.json").write_text("{}")
+    done, asked = run_setup(tmp_path, setup)
+    assert len(asked) == 2 and "pip's reasons are above" in done.stderr
+
+
 def test_an_old_python_gets_one_clear_message(tmp_path, setup):
     done, asked = run_setup(tmp_path, setup.replace("(3, 11)", "(99, 0)"))
     assert "RuntimeError: tlcourse needs Python" in done.stderr and asked == []

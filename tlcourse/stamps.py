@@ -21,8 +21,7 @@ import sys
 
 if sys.version_info < (3, 11):
     raise RuntimeError(f"tlcourse needs Python 3.11 or newer, and this kernel has {{sys.version.split()[0]}}")
-found = importlib.util.find_spec("tlcourse")
-if found is None or found.origin is None:  # without an origin it is only a folder of that name
+if (found := importlib.util.find_spec("tlcourse")) is None or found.origin is None:  # a folder has no origin
     import glob
     import os
     import subprocess

@@ -187,5 +187,5 @@ def test_images_on_another_device_get_a_clear_error():
     network = models.tiny_resnet(10).eval()
     elsewhere = torch.zeros(2, 3, 32, 32, device="meta")  # a device that every machine has
     with pytest.raises(ValueError, match=r"x is on meta and the network on cpu; move one of them: x.to\('cpu'\)"):
-        network(elsewhere)
+        network(x=elsewhere)
     assert copy.deepcopy(network).to("meta")(elsewhere).shape == (2, 10)

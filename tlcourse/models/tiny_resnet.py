@@ -30,7 +30,9 @@ class TinyResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.register_forward_pre_hook(_want_one_device)  # a hook: torch.fx cannot trace a condition in forward()
+        self.register_forward_pre_hook(
+            _want_one_device, with_kwargs=True
+        )  # a hook: torch.fx cannot trace a condition in forward()
 
     def forward(self, x):
         x = self.relu(self.bn1(self.conv1(x)))
@@ -55,8 +57,8 @@ def tiny_resnet(num_classes, seed=0):
         return TinyResNet(num_classes)
 
 
-def _want_one_device(network, inputs):
-    here, there = inputs[0].device, network.fc.weight.device
+def _want_one_device(network, inputs, named):
+    here, there = (inputs[0] if inputs else named["x"]).device, network.fc.weight.device
     if here != there:
         raise ValueError(f"x is on {here} and the network on {there}; move one of them: x.to({str(there)!r})")
 

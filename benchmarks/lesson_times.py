@@ -40,4 +40,4 @@ def main(arguments):
     if options.json:
         made_by = "python -m benchmarks lesson_times --json docs/lesson_times.json"
         table = {"made_by": made_by, "threads": 2, "versions": versions, "seconds": seconds, "peak_mib": peak}
-        options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")

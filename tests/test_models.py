@@ -189,3 +189,5 @@ def test_images_on_another_device_get_a_clear_error():
     with pytest.raises(ValueError, match=r"x is on meta and the network on cpu; move one of them: x.to\('cpu'\)"):
         network(x=elsewhere)
     assert copy.deepcopy(network).to("meta")(elsewhere).shape == (2, 10)
+    network.fc = torch.nn.Identity()  # the body alone, as features are read
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 128)

@@ -77,14 +77,15 @@ def train_adapted(
     Returns:
         list with one dict a step: "source_loss", "method_loss", "source_accuracy" (None without a source), and of the
         target's batch "confidence", "entropy" (nats) and "balance", the entropy of the mean prediction over its
-        largest value: 1 where all classes are predicted equally often. The model is left in eval mode.
+        largest value: 1 where all classes are predicted equally often. The model is left in eval mode,
+        on the device that it came from.
 
     Raises:
         ValueError: an argument out of range, no images, neither a source nor a method.
         FloatingPointError: the loss is not finite.
     """
     _check(source, target, method, weight, source_weights, steps, lr, batch_size)
-    device = pick_device()
+    device, home = pick_device(), next(model.parameters()).device
     model.to(device, memory_format=torch.channels_last).train()
     trained = [p for p in model.parameters() if p.requires_grad]
     if isinstance(method, nn.Module):
@@ -133,7 +134,7 @@ def train_adapted(
             history.append(_describe(batch, source_loss, method_loss))
             if after_step is not None:
                 after_step(step + 1)
-    model.eval()
+    model.to(home).eval()
     return history
 
 

@@ -49,7 +49,8 @@ def fit(
         penalty: a function of the network that returns a tensor without dimensions to add to the loss of each step.
         patience: with val, stop after so many epochs without a higher validation accuracy; at least 1. The schedule is
             then not run to its end, so "constant" fits best.
-        device: "cpu", "cuda", "mps" or a torch.device; by default the best present. The model stays there.
+        device: "cpu", "cuda", "mps" or a torch.device; by default the best present. Afterwards the model is
+            back on the device that it came from, so that it takes images as they are.
         progress: show a progress bar over the epochs.
 
     Returns:
@@ -63,6 +64,7 @@ def fit(
     """
     _check_arguments(model, train, val, epochs, lr, batch_size, patience)
     device = torch.device(device) if device is not None else pick_device()
+    home = next(model.parameters()).device
     model.to(device, memory_format=torch.channels_last)  # 20% faster on a CPU
     optimizer = torch.optim.AdamW(_make_groups(model, lr, lr_scale), weight_decay=weight_decay)
     steps_per_epoch = math.ceil(len(train) / batch_size)
@@ -89,7 +91,7 @@ def fit(
                     loss = loss + penalty(model)
                 if not torch.isfinite(loss):
                     model.load_state_dict(before)
-                    model.eval()
+                    model.to(home).eval()
                     raise FloatingPointError(
                         f"the loss became {loss.item()} in epoch {epoch}, step {step}; lower lr (it is {lr}) or look for "
                         "NaN in the images. The weights are those from before training."
@@ -113,7 +115,7 @@ def fit(
                     break
     if best is not None:
         model.load_state_dict(best)
-    model.eval()
+    model.to(home).eval()
     return history
 
 

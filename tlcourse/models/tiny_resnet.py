@@ -58,7 +58,7 @@ def tiny_resnet(num_classes, seed=0):
 
 
 def _want_one_device(network, inputs, named):
-    here, there = (inputs[0] if inputs else named["x"]).device, next(network.parameters()).device
+    here, there = (inputs[0] if inputs else named["x"]).device, next(iter(network.parameters())).device
     if here != there:
         raise ValueError(f"x is on {here} and the network on {there}; move one of them: x.to({str(there)!r})")
 

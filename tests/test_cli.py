@@ -150,7 +150,6 @@ def test_lab_starts_jupyterlab_on_the_first_lesson(monkeypatch, tmp_path):
     folder = tmp_path / "mine"
     assert runner.invoke(app, ["lab", str(folder), "--no-browser"]).exit_code == 0
     assert f"--ServerApp.root_dir={folder}" in started and "--no-browser" in started
-    assert "--LabApp.news_url=None" in started
     assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in started
     assert (folder / "notebooks" / "00_start_here.ipynb").exists()
 

@@ -33,7 +33,6 @@ def lab(
         _report_copies(folder)
     arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
     arguments.append(f"--LabApp.default_url=/lab/tree/{_notebook_to_open(folder, first).as_posix()}")
-    arguments.append("--LabApp.news_url=None")  # no question about news in the first minute, and no call for them
     if not browser:
         arguments.append("--no-browser")
     # As root, Jupyter refuses to start unless told; the course has nothing that would need the refusal.

@@ -81,12 +81,9 @@ def still(notebook):
             view = output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
             if view is not None and view["model_id"] in state["state"]:
                 shown = as_html(view["model_id"], state["state"])
-                note = (
-                    "<p><em>Interactive in JupyterLab and on Colab.</em></p>"
-                    if "<img" in shown or "<ul" in shown
-                    else ""
-                )
-                output["data"]["text/html"] = shown + note
+                if "<img" in shown or "<ul" in shown:
+                    shown += "<p><em>Interactive in JupyterLab and on Colab.</em></p>"
+                output["data"]["text/html"] = shown
     return notebook
 
 
@@ -106,7 +103,8 @@ def gather(app):
 
 def redirect(app, name, source):
     """On GitHub a link into the notebooks leaves docs/; here their copies lie in it."""
-    source[0] = source[0].replace("](../notebooks/", "](notebooks/") if "/" not in name else source[0]
+    if "/" not in name:
+        source[0] = source[0].replace("](../notebooks/", "](notebooks/")
 
 
 def visit_inline(translator, node):

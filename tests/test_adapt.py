@@ -51,13 +51,13 @@ def test_mmd_loss_is_zero_on_average_for_one_distribution_and_not_for_two():
 
 @pytest.mark.parametrize("loss", [adapt.coral_loss, adapt.mmd_loss])
 def test_losses_name_the_bad_argument(loss):
-    for source, target, name in (
-        (draw(1, 3), draw(4, 3), "source"),
-        (draw(4, 3), draw(4, 2), "target"),
-        (draw(4, 3)[0], draw(4, 3), "source"),
+    for source, target, message in (
+        (draw(1, 3), draw(4, 3), "source: want"),
+        (draw(4, 3), draw(4, 2), "target: want"),
+        (draw(4, 3)[0], draw(4, 3), "source: want"),
         (draw(4, 3), draw(4, 3).to("meta"), "source is on cpu and target on meta"),
     ):
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(ValueError, match=message):
             loss(source, target)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import tlcourse
+from tlcourse.files import read_dict, write_whole
 
 FOLDERS = ("notebooks", "exercises")
 
@@ -57,7 +58,7 @@ def copy_course(folder):
     """
     folder = Path(folder)
     record = folder / ".tlcourse.json"
-    copied, done = _read_record(record), {}
+    copied, done = read_dict(record), {}
     try:
         for kind in FOLDERS:
             (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -75,21 +76,13 @@ def copy_course(folder):
                     done[name] = "kept"
                     target = target.with_suffix(".new.ipynb")
                 if done[name] != "same":
-                    _replace(target, content)
+                    write_whole(target, content)
                 if done[name] in ("new", "updated"):
                     copied[name] = _digest(content)
-        _replace(record, (json.dumps(copied, indent=1) + "\n").encode())
+        write_whole(record, (json.dumps(copied, indent=1) + "\n").encode())
     except OSError as error:
         raise OSError(f"folder {str(folder)!r} cannot be written to ({error}); name another one") from error
     return done
-
-
-def _read_record(path):
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _sources(content):
@@ -103,13 +96,3 @@ def _sources(content):
 
 def _digest(content):
     return hashlib.sha256(content).hexdigest()
-
-
-def _replace(path, content):
-    """Write a file whole or not at all: a full disk or a killed process leaves the old one."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

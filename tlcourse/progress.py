@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from tlcourse.files import read_dict, write_whole
+
 FILE = "progress.json"
 DRIVE = Path("/content/drive/MyDrive")  # where Colab shows a mounted Google Drive
 
@@ -54,9 +56,7 @@ def record(id):
             if id in passed:
                 return
             passed[id] = datetime.now(UTC).isoformat(timespec="seconds")
-            beside = folder / f".{FILE}.{os.getpid()}"
-            beside.write_text(json.dumps(passed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            os.replace(beside, folder / FILE)  # whole or not at all
+            write_whole(folder / FILE, (json.dumps(passed, indent=1, sort_keys=True) + "\n").encode())
     except (OSError, NotImplementedError, Timeout) as error:  # a file system without locks is not written to either
         raise OSError(
             f"progress is not kept: {str(folder)!r} cannot be written to ({error}); name another folder with "
@@ -76,12 +76,7 @@ def read_passed():
 
     Whatever in the file is not such an entry counts as not passed.
     """
-    try:
-        found = json.loads((progress_folder() / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
+    found = read_dict(progress_folder() / FILE)
     return {id: when for id, when in found.items() if isinstance(when, str)}
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from tlcourse.files import write_whole
 from tlcourse.grading import reports
 
 
@@ -58,7 +59,7 @@ def read(out):
 
 def start(out, rows):
     """Begin a run with the rows that are kept."""
-    _replace(Path(out) / "results.jsonl", "".join(_line(row) for row in rows))
+    write_whole(Path(out) / "results.jsonl", "".join(_line(row) for row in rows).encode())
 
 
 def append(out, rows):
@@ -72,7 +73,7 @@ def append(out, rows):
 def write_policy(out, policy):
     """Keep the policy beside the results; None keeps what is there."""
     if policy is not None:
-        _replace(Path(out) / "policy.json", json.dumps(asdict(policy), indent=2) + "\n")
+        write_whole(Path(out) / "policy.json", (json.dumps(asdict(policy), indent=2) + "\n").encode())
 
 
 def add_override(out, student, exercise, points, reason):
@@ -134,7 +135,7 @@ def finish(out, students):
             row["points"], row["override"] = decided
         row["points"] = int(row["points"]) if row["points"] == int(row["points"]) else row["points"]
     rows.sort(key=lambda row: (row["student"], row["notebook"], row["exercise"], row["file"]))
-    _replace(out / "results.jsonl", "".join(_line(row) for row in rows))
+    write_whole(out / "results.jsonl", "".join(_line(row) for row in rows).encode())
     reports.write(out, rows, students)
     return rows
 
@@ -200,10 +201,3 @@ def _read_overrides(out):
 
 def _line(row):
     return json.dumps(row) + "\n"
-
-
-def _replace(path, text):
-    """Write a file so that a reader, or a power failure, never meets half of it."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)

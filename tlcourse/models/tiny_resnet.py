@@ -30,9 +30,8 @@ class TinyResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.register_forward_pre_hook(
-            _want_one_device, with_kwargs=True
-        )  # a hook: torch.fx cannot trace a condition in forward()
+        # A hook, since torch.fx cannot trace a condition in forward().
+        self.register_forward_pre_hook(_want_one_device, with_kwargs=True)
 
     def forward(self, x):
         x = self.relu(self.bn1(self.conv1(x)))

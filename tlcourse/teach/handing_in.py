@@ -8,6 +8,7 @@ from pathlib import Path
 
 from IPython import get_ipython
 
+from tlcourse.files import write_whole
 from tlcourse.grading.notebook import read_cells, releases
 
 
@@ -38,9 +39,7 @@ def submission(notebook=None):
             cell["outputs"], cell["execution_count"] = [], None
     target = Path("submission") / f"{release.name}.ipynb"
     target.parent.mkdir(exist_ok=True)
-    beside = target.with_suffix(".part")
-    beside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, target)
+    write_whole(target, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
     states = _states(cells, release)
     for id, state in states.items():
         print(f"{id}  {state}")

@@ -59,14 +59,18 @@ def glyphs(n, classes="letters", seed=0, *, fonts=FONTS, coarse=0.6):
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n).remainder(len(characters))[torch.randperm(n, generator=generator)]
     font = torch.randint(len(fonts), (n,), generator=generator)
-    grid = _random_warp(n, generator)
+    warp = _random_warp(n, generator)
+    warps = _warp_basis()
     reduced = torch.rand(n, generator=generator) < coarse
-    grey = torch.empty(n, 1, 32, 32)
-    for part in torch.arange(n).split(2000):  # small parts stay in cache: twice as fast as all at once
-        grey[part] = F.grid_sample(templates[font[part], y[part]], grid[part], align_corners=False)
-    small = F.interpolate(grey[reduced], size=10, mode="area")
-    grey[reduced] = F.interpolate(small, size=32, mode="bilinear", align_corners=False)
-    return Images(grey.clamp(0, 1).expand(-1, 3, -1, -1).contiguous(), y, list(characters))
+    soften = _linear(lambda x: F.interpolate(F.interpolate(x, size=10, mode="area"), size=32, mode="linear"), 32)
+    x = torch.empty(n, 3, 32, 32)
+    for start in range(0, n, 250):  # small parts stay in cache: three times as fast as all at once
+        part = slice(start, start + 250)
+        grid = (warp[part] @ warps).view(-1, 2, 32, 32).permute(0, 2, 3, 1)
+        grey = F.grid_sample(templates[font[part], y[part]], grid, align_corners=False)
+        grey[reduced[part]] = soften.T @ grey[reduced[part]] @ soften
+        x[part] = grey.clamp(0, 1)
+    return Images(x, y, list(characters))
 
 
 def _check_characters(characters):
@@ -83,7 +87,7 @@ def _check_characters(characters):
 
 
 def _random_warp(n, generator):
-    """(n, 32, 32, 2) sampling positions in [−1, 1]: a random affine map plus a smooth displacement field."""
+    """(n, 2, 19) coefficients of _warp_basis(): a random affine map plus a smooth displacement field, in x and in y."""
 
     def uniform(low, high):
         return low + (high - low) * torch.rand(n, generator=generator)
@@ -91,17 +95,29 @@ def _random_warp(n, generator):
     angle, shear = uniform(-0.3, 0.3), uniform(-0.3, 0.3)  # radians, and horizontal shift per unit of height
     width, height = uniform(0.75, 1.25), uniform(0.8, 1.15)  # size relative to the template
     cos, sin = angle.cos(), angle.sin()
-    theta = torch.stack(
-        [
-            torch.stack([cos / width, (shear - sin) / width, uniform(-0.12, 0.12)], dim=1),
-            torch.stack([sin / height, cos / height, uniform(-0.08, 0.08)], dim=1),
-        ],
+    affine = torch.stack(
+        [cos / width, (shear - sin) / width, uniform(-0.12, 0.12), sin / height, cos / height, uniform(-0.08, 0.08)],
         dim=1,
     )
-    grid = F.affine_grid(theta, (n, 1, 32, 32), align_corners=False)
-    coarse = 0.09 * torch.randn(n, 2, 4, 4, generator=generator)
-    smooth = F.interpolate(coarse, size=(32, 32), mode="bicubic", align_corners=True)
-    return grid + smooth.permute(0, 2, 3, 1)
+    smooth = 0.09 * torch.randn(n, 2, 16, generator=generator)
+    return torch.cat([affine.view(n, 2, 3), smooth], dim=2)
+
+
+def _warp_basis():
+    """(19, 1024) functions of the pixel: x, y and 1, in [−1, 1], and sixteen smooth bumps on a 4×4 grid.
+
+    A warp is linear in its coefficients; as one product of matrices it takes a tenth of the time of affine_grid and a
+    bicubic interpolate.
+    """
+    places = (torch.arange(32) + 0.5) / 16 - 1
+    affine = torch.stack([places.expand(32, 32), places[:, None].expand(32, 32), torch.ones(32, 32)])
+    bumps = _linear(lambda x: F.interpolate(x.view(1, 16, 4, 4), size=32, mode="bicubic", align_corners=True), 16)
+    return torch.cat([affine.view(3, 1024), bumps])
+
+
+def _linear(function, n):
+    """The matrix M of a linear function of n numbers: function(x) is x @ M."""
+    return function(torch.eye(n).view(1, n, n)).view(n, -1)
 
 
 @lru_cache(maxsize=16)

@@ -13,6 +13,8 @@ from torchvision.transforms.v2.functional import gaussian_blur, rotate
 from tlcourse.data.images import Images
 
 _RANDOM = ("clutter", "polarity", "background", "noise")
+_PART = 250  # images at a time: small parts stay in cache
+_SHARP = 0.05  # pixels; a narrower Gaussian does not reach the next pixel
 _WINDOW, _WINDOWS = 8, 6  # side of a piece of clutter in pixels, and how many there are at strength 1
 
 
@@ -64,50 +66,62 @@ class Shift:
             raise ValueError(f"clutter and background are made for 32×32 images; these are {x.shape[-1]}×{x.shape[-1]}")
         # One generator per property: turning one dial does not redraw the others.
         drawn = {name: torch.Generator().manual_seed(self.seed * 10 + i) for i, name in enumerate(_RANDOM)}
+        parts = [slice(start, start + _PART) for start in range(0, n, _PART)]
+        changed = torch.empty_like(x)
         if self.rotation:
-            x = rotate(x, 90 * self.rotation, interpolation=InterpolationMode.BILINEAR)
+            for part in parts:
+                changed[part] = rotate(x[part], 90 * self.rotation, InterpolationMode.BILINEAR)
+            x = changed
         if self.clutter:
             x = _add_clutter(x, self.clutter, drawn["clutter"])
-        if self.polarity:
-            swapped = torch.rand(n, generator=drawn["polarity"]) < self.polarity
-            x = torch.where(swapped.view(-1, 1, 1, 1), 1 - x, x)
+        swapped = torch.rand(n, 1, 1, 1, generator=drawn["polarity"]) < self.polarity
         if self.background:
-            x = (x - self.background * _photo_crops(n, drawn["background"])).abs()
-        if self.contrast:
-            x = 0.5 + (1 - 0.9 * self.contrast) * (x - 0.5)
-        sigma = 3 * self.blur
-        if sigma > 0.05:  # a narrower Gaussian does not reach the next pixel
-            side = 2 * math.ceil(3 * sigma) + 1
-            x = gaussian_blur(x, kernel_size=[side, side], sigma=[sigma, sigma])
-        if self.noise:
-            x = x + 0.5 * self.noise * torch.randn(x.shape, generator=drawn["noise"])
-        return Images(x.clamp(0, 1), images.y, images.classes)
+            crops, places = _draw_crops(n, drawn["background"])
+        blur = [_blur_matrix(side, 3 * self.blur) for side in x.shape[-2:]] if 3 * self.blur > _SHARP else None
+        for part in parts:
+            now = x[part]
+            if self.polarity:
+                now = torch.where(swapped[part], 1 - now, now)
+            if self.background:
+                which, top, left = places[:, part]
+                now = (now - self.background * crops[which, :, top, left]).abs()
+            if self.contrast:
+                now = 0.5 + (1 - 0.9 * self.contrast) * (now - 0.5)
+            if blur is not None:
+                now = blur[0].T @ now @ blur[1]
+            if self.noise:
+                now = now + 0.5 * self.noise * torch.randn(now.shape, generator=drawn["noise"])
+            torch.clamp(now, 0, 1, out=changed[part])
+        return Images(changed, images.y, images.classes)
+
+
+def _blur_matrix(side, sigma):
+    """(side, side): a row of pixels times this is the row under a Gaussian blur, reflected at its ends."""
+    width = 2 * math.ceil(3 * sigma) + 1
+    return gaussian_blur(torch.eye(side)[None], kernel_size=[width, 1], sigma=[sigma, sigma])[0]
 
 
 def _add_clutter(x, strength, generator):
-    n = len(x)
-    rows = torch.arange(32).view(1, 1, 32, 1)
-    columns = torch.arange(32).view(1, 1, 1, 32)
+    n, x = len(x), x.clone()
+    window = torch.arange(_WINDOW)
     for _ in range(_WINDOWS):
         top, left = torch.randint(0, 33 - _WINDOW, (2, n, 1, 1, 1), generator=generator)
-        present = (torch.rand(n, generator=generator) < strength).view(-1, 1, 1, 1)
-        inside = (rows >= top) & (rows < top + _WINDOW) & (columns >= left) & (columns < left + _WINDOW)
-        other = x[torch.randint(n, (n,), generator=generator)]
-        x = torch.where(inside & present, torch.maximum(x, other), x)
+        present = torch.rand(n, generator=generator) < strength
+        other = torch.randint(n, (n,), generator=generator)
+        changed = present.nonzero()
+        place = (top[present].view(-1, 1, 1) + window[:, None], left[present].view(-1, 1, 1) + window)
+        mine, theirs = ((images[:, None], slice(None), *place) for images in (changed, other[present].view(-1, 1)))
+        x[mine] = torch.maximum(x[mine], x[theirs])
     return x
 
 
-def _photo_crops(n, generator):
-    """(n, 3, 32, 32) random crops of the two photographs, at half their size so that a crop shows some structure."""
-    photos = _photographs()
-    which = torch.randint(len(photos), (n,), generator=generator)
-    height, width = photos.shape[-2:]
-    top = torch.randint(height - 31, (n,), generator=generator)
-    left = torch.randint(width - 31, (n,), generator=generator)
-    offsets = torch.arange(32)
-    row = (top.view(-1, 1) + offsets).view(-1, 32, 1)
-    column = (left.view(-1, 1) + offsets).view(-1, 1, 32)
-    return photos[which.view(-1, 1, 1), :, row, column].permute(0, 3, 1, 2)
+def _draw_crops(n, generator):
+    """All 32×32 crops of the photographs, a view (photograph, 3, top, left, 32, 32), and (3, n) indices of n of them.
+
+    The photographs are at half their size, so that a crop shows some structure.
+    """
+    crops = _photographs().unfold(2, 32, 1).unfold(3, 32, 1)
+    return crops, torch.stack([torch.randint(crops.shape[i], (n,), generator=generator) for i in (0, 2, 3)])
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from tlcourse import course, models
 from tlcourse.cli import app
-from tlcourse.execution import Execution, execute, summarise_claims
+from tlcourse.evidence import summarise_claims
+from tlcourse.execution import Execution, execute
 
 runner = CliRunner()
 

@@ -141,40 +141,54 @@ def claims(
     lessons: Lessons = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 20,
     first: Annotated[int, typer.Option(help="The first seed; lessons are tuned on 0 to 19.", min=0)] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
+    jobs: Annotated[int, typer.Option(help="Lessons at a time; they share the cores.", min=1)] = 1,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786.")] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            help="Write what was measured to this file, and a page beside it; the same command again goes on "
+            "where it was stopped.",
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if a claim held in fewer than 19 of 20 runs.")] = False,
 ):
     """Execute lessons again under other seeds; print how often each claim holds, and by what margin."""
-    from tlcourse.execution import execute, summarise_claims
+    from tlcourse import evidence
 
+    record = None
     if json_file is not None:
         _make_folder(json_file.resolve().parent, "--json")
-    paths = _selected(lessons)
-    executions = []
-    with progress_bar(False) as progress:
-        task = progress.add_task("seeds × lessons", total=seeds * len(paths))
-        for seed in range(first, first + seeds):
-            for path in paths:
-                executions.append(execute(path, seed=seed, strict=False)[0])
-                progress.advance(task)
-    rows = summarise_claims(executions)
-    table = Table(title=f"Claims under seeds {first} to {first + seeds - 1}")
-    for heading in ("claim", "held", "mean margin", "worst", "text"):
-        table.add_column(heading, justify="left" if heading in ("claim", "text") else "right")
-    for row in rows:
-        style = "red" if row["held"] < 0.95 * row["runs"] else None
-        note = " (shipped)" if row["shipped"] else ""
-        held = f"{row['held']}/{row['runs']}"
-        table.add_row(
-            row["id"], held, f"{row['mean_margin']:.3g}", f"{row['worst_margin']:.3g}", row["text"] + note, style=style
-        )
-    out.print(table)
+        record = json_file.with_suffix(".runs.jsonl")
+    wanted = range(first, first + seeds)
+    try:
+        with progress_bar(False, rate=True) as progress:
+            task = progress.add_task("lessons × seeds", total=None)
+            executions = evidence.execute_seeds(
+                _selected(lessons),
+                wanted,
+                jobs=jobs,
+                dask=dask,
+                record=record,
+                on_done=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+    except KeyboardInterrupt:
+        stop("interrupted" if record is None else f"interrupted; the same command goes on from {record}", 1)
+    except ImportError as error:
+        stop(str(error), 2)
+    except (OSError, RuntimeError) as error:
+        stop(str(error), 1)
+    summary = evidence.summarise(executions, _as_command(lessons, seeds, first, jobs, json_file))
+    _print_claims(summary)
     if json_file is not None:
-        everything = {"claims": rows, "executions": [execution.as_dict() for execution in executions]}
-        json_file.write_text(json.dumps(everything, indent=2) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        json_file.with_suffix(".html").write_text(evidence.as_page(summary), encoding="utf-8")
+        err.print(f"wrote {json_file} and {json_file.with_suffix('.html')}", markup=False)
     for execution in executions:
         if execution.error:
             err.print(f"{execution.notebook}, seed {execution.seed}: {execution.error}", markup=False)
-    raise typer.Exit(int(any(execution.error for execution in executions)))
+    failed = any(execution.error for execution in executions)
+    raise typer.Exit(int(failed or (strict and summary["totals"]["weak"] > 0)))
 
 
 @app.command()
@@ -278,6 +292,36 @@ def check_notebook(
 
 for command in (commands.grade, commands.override, commands.export):
     app.command()(command)
+
+
+def _as_command(lessons, seeds, first, jobs, json_file):
+    words = ["tlcourse claims", *(lessons or []), f"--seeds {seeds} --first {first} --jobs {jobs}"]
+    return " ".join(words + ([f"--json {json_file.as_posix()}"] if json_file else []))
+
+
+def _print_claims(summary):
+    from tlcourse.evidence import is_weak
+
+    table = Table(title=f"Claims under seeds {summary['seeds'][0]} to {summary['seeds'][-1]}")
+    for heading in ("claim", "held", "mean margin", "worst", "text"):
+        table.add_column(heading, justify="left" if heading in ("claim", "text") else "right")
+    for row in sorted(summary["claims"], key=lambda row: not is_weak(row)):
+        mean, worst = ("" if row[key] is None else f"{row[key]:.3g}" for key in ("mean_margin", "worst_margin"))
+        text = row["text"] + (" (shipped)" if row["shipped"] else "")
+        held = f"{row['held']}/{row['runs']}"
+        table.add_row(row["id"], held, mean, worst, text, style="red" if is_weak(row) else None)
+    out.print(table)
+    lessons = Table()
+    for heading in ("lesson", "median seconds", "peak memory"):
+        lessons.add_column(heading, justify="left" if heading == "lesson" else "right")
+    for name, lesson in summary["lessons"].items():
+        lessons.add_row(name, f"{lesson['seconds']:.1f}", f"{lesson['peak_mib']:,} MiB")
+    out.print(lessons)
+    totals = summary["totals"]
+    out.print(
+        f"{totals['always']} of {totals['measured']} measured claims held in every run; {totals['weak']} of "
+        f"{totals['all']} in fewer than 19 of 20."
+    )
 
 
 def _usual_folder():

@@ -35,13 +35,14 @@ class Execution:
         return asdict(self)
 
 
-def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
+def execute(path, *, seed=0, strict=True, threads=None, on_cell=None, timeout=300):
     """Execute a notebook from top to bottom in an empty folder of its own.
 
     Args:
         path: the notebook; the file is not changed.
         seed: TLCOURSE_SEED for the run.
         strict: make a claim or check that fails an error (TLCOURSE_STRICT=1).
+        threads: how many CPU threads PyTorch may take (OMP_NUM_THREADS); None leaves it to PyTorch.
         on_cell: called with (cells done, cells in all) after each cell.
         timeout: seconds that one cell may take.
 
@@ -61,6 +62,8 @@ def execute(path, *, seed=0, strict=True, on_cell=None, timeout=300):
             "TLCOURSE_CLAIMS": str(record),
             "TLCOURSE_PROGRESS": folder,
         }
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
         client = NotebookClient(
             notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}
         )
@@ -134,39 +137,6 @@ def check_verdicts(path, timeout=300):
                 }
             )
     return verdicts
-
-
-def summarise_claims(executions):
-    """Pass rate and margins of every claim over several executions.
-
-    Args:
-        executions: Executions of lessons under several seeds.
-
-    Returns:
-        list of dicts, one per claim in the order first met: id, text, shipped, runs, held, and the mean, worst and
-        standard deviation of the margin (how far the value is on the right side of its bound).
-    """
-    claims = {}
-    for execution in executions:
-        for record in execution.claims:
-            claims.setdefault(record["id"], []).append(record)
-    rows = []
-    for id, records in claims.items():
-        margins = [record["margin"] for record in records]
-        mean = sum(margins) / len(margins)
-        rows.append(
-            {
-                "id": id,
-                "text": records[0]["text"],
-                "shipped": records[0]["shipped"],
-                "runs": len(records),
-                "held": sum(record["held"] for record in records),
-                "mean_margin": mean,
-                "worst_margin": min(margins),
-                "sd_margin": (sum((m - mean) ** 2 for m in margins) / max(1, len(margins) - 1)) ** 0.5,
-            }
-        )
-    return rows
 
 
 def _peak_memory(client):

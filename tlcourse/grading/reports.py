@@ -41,7 +41,7 @@ def write(out, rows, students):
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.html"):
         old.unlink()
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("tlcourse.grading"), autoescape=True, trim_blocks=True)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("tlcourse"), autoescape=True, trim_blocks=True)
     common = {"titles": titles, "words": WORDS}
     for person in people:
         page = environment.get_template("student.html").render(person=person, **common)

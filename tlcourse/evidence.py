@@ -1,0 +1,246 @@
+"""Lessons executed again under other seeds: how often each claim holds, by what margin, and a page that shows it."""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import statistics
+import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+import nbformat
+
+from tlcourse.execution import Execution, execute
+
+WEAK = 0.95  # a claim that holds in a smaller share of the runs is in need of mending: 19 of 20 is enough
+
+
+def execute_seeds(paths, seeds, *, jobs=1, dask=None, record=None, on_done=None):
+    """Execute every lesson under every seed.
+
+    Args:
+        paths: the lessons' notebooks.
+        seeds: ints, each a TLCOURSE_SEED.
+        jobs: how many lessons at a time; the cores are shared out among them.
+        dask: address of a Dask scheduler whose workers do it instead, one thread a lesson; they need tlcourse.
+        record: file to which every execution is added as a JSON line. What is in it already, of the same code, seed and
+            versions, is not run again; an execution that ended with an error is.
+        on_done: called with (executions done, executions in all).
+
+    Returns:
+        list of Executions, by seed and within a seed in the order of `paths`.
+
+    Raises:
+        ImportError: dask is given, and Dask is not installed.
+        OSError: record cannot be written to, or no scheduler answers.
+        RuntimeError: there is no kernel to run notebooks with.
+    """
+    tasks = [(path, seed) for seed in seeds for path in paths]
+    keys = {task: _key(*task) for task in tasks}
+    before = _read_record(record) if record is not None else {}
+    done = {task: before[keys[task]] for task in tasks if keys[task] in before}
+    todo = [task for task in tasks if task not in done]
+    if on_done is not None:
+        on_done(len(done), len(tasks))
+    run = _over_dask(dask) if dask else _over_threads(jobs)
+    for task, execution in run(todo):
+        done[task] = execution
+        if record is not None:
+            with open(record, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": keys[task]} | execution.as_dict()) + "\n")
+        if on_done is not None:
+            on_done(len(done), len(tasks))
+    return [done[task] for task in tasks]
+
+
+def summarise_claims(executions):
+    """Pass rate and margins of every claim over several executions.
+
+    Args:
+        executions: Executions of lessons under several seeds.
+
+    Returns:
+        list of dicts, one per claim in the order first met: id, lesson, text, shipped, at_least, at_most, runs (the
+        executions of its lesson), held, the mean, worst and standard deviation of the margin (how far the value is on
+        the right side of its bound), and the values, one per run; a claim that a run did not reach has None there.
+    """
+    claims, runs = {}, {}
+    for execution in executions:
+        runs.setdefault(execution.notebook, []).append({record["id"]: record for record in execution.claims})
+        for record in execution.claims:
+            claims.setdefault(record["id"], (execution.notebook, record))
+    rows = []
+    for id, (lesson, first) in claims.items():
+        records = [run.get(id) for run in runs[lesson]]
+        margins = [r["margin"] for r in records if r is not None and not math.isnan(r["margin"])]
+        rows.append(
+            {
+                "id": id,
+                "lesson": lesson,
+                **{key: first[key] for key in ("text", "shipped", "at_least", "at_most")},
+                "runs": len(records),
+                "held": sum(r is not None and r["held"] for r in records),
+                "mean_margin": _rounded(statistics.fmean(margins)) if margins else None,
+                "worst_margin": _rounded(min(margins)) if margins else None,
+                "sd_margin": _rounded(statistics.stdev(margins)) if len(margins) > 1 else None,
+                "values": [None if r is None else _rounded(r["value"]) for r in records],
+            }
+        )
+    return rows
+
+
+def is_weak(row):
+    """Whether a claim, as summarise_claims() gives it, held in fewer than 19 of 20 runs."""
+    return row["held"] < WEAK * row["runs"]
+
+
+def count_claims(rows):
+    """How firm the claims are that the lessons measure themselves; those on shipped files do not depend on the seed.
+
+    Returns:
+        dict: "all", "measured", "always" (of the measured, those that held in every run), "weak".
+    """
+    measured = [row for row in rows if not row["shipped"]]
+    return {
+        "all": len(rows),
+        "measured": len(measured),
+        "always": sum(row["held"] == row["runs"] for row in measured),
+        "weak": sum(is_weak(row) for row in rows),
+    }
+
+
+def summarise(executions, made_by):
+    """All that `tlcourse claims --json` writes, as a dict of plain types.
+
+    Args:
+        executions: as execute_seeds() gives them.
+        made_by: the command that made them.
+    """
+    lessons = {}
+    for execution in executions:
+        lessons.setdefault(execution.notebook, []).append(execution)
+    rows = summarise_claims(executions)
+    return {
+        "made_by": made_by,
+        "versions": _versions(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "seeds": sorted({execution.seed for execution in executions}),
+        "lessons": {
+            name: {
+                "seconds": round(statistics.median(run.seconds for run in runs), 1),
+                "peak_mib": round(max(run.peak_mib or 0 for run in runs)),
+                "errors": sum(run.error is not None for run in runs),
+            }
+            for name, runs in lessons.items()
+        },
+        "totals": count_claims(rows),
+        "claims": rows,
+    }
+
+
+def as_page(summary):
+    """The summary as one HTML page that works offline, with a strip plot of the margins of each claim -> str."""
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("tlcourse"), autoescape=True, trim_blocks=True)
+    ordered = sorted(summary["claims"], key=lambda row: not is_weak(row))
+    rows = [row | {"weak": is_weak(row), "strip": _strip(row)} for row in ordered]
+    return environment.get_template("claims.html").render(summary=summary | {"claims": rows})
+
+
+def _strip(row, width=160, height=18):
+    """Where each run's margin lies on a line whose middle is the bound: SVG path data, and the words for it."""
+    values = [value for value in row["values"] if value is not None]
+    margins = [
+        min(
+            value - row["at_least"] if row["at_least"] is not None else math.inf,
+            row["at_most"] - value if row["at_most"] is not None else math.inf,
+        )
+        for value in values
+    ]
+    reach = max((abs(margin) for margin in margins), default=0) or 1
+    places = [width / 2 + margin / reach * (width / 2 - 6) for margin in margins]
+    return {
+        "path": "".join(f"M{place:.0f} {height // 2}h0" for place in places),
+        "words": f"values from {min(values):.3g} to {max(values):.3g}" if values else "no run reached it",
+    }
+
+
+def _over_threads(jobs):
+    threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+
+    def run(tasks):
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            futures = {pool.submit(_execute, path, seed, threads): (path, seed) for path, seed in tasks}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    return run
+
+
+def _execute(path, seed, threads):
+    return execute(path, seed=seed, strict=False, threads=threads)[0]
+
+
+def _over_dask(address):
+    try:
+        from distributed import Client
+        from distributed import as_completed as as_finished
+    except ImportError as error:
+        raise ImportError("--dask needs Dask; install it with: pip install 'tlcourse[dask]'") from error
+
+    def run(tasks):
+        with Client(address, timeout="10s") as client:
+            futures = {
+                client.submit(_on_worker, path.name, path.read_text(encoding="utf-8"), seed, pure=False): (path, seed)
+                for path, seed in tasks
+            }
+            for future in as_finished(list(futures)):
+                yield futures[future], future.result()
+
+    return run
+
+
+def _on_worker(name, text, seed):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(text, encoding="utf-8")
+        return _execute(path, seed, 1)
+
+
+def _key(path, seed):
+    """What an execution depends on, but for the package itself: the code of the notebook, the seed, the versions."""
+    code = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    content = json.dumps([path.stem, code, seed, _versions()])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _read_record(path):
+    if not path.exists():
+        return {}
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            fields = json.loads(line)
+            key = fields.pop("key")
+            execution = Execution(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # half a line, where a run was killed
+        if execution.error is None:
+            found[key] = execution
+    return found
+
+
+def _versions():
+    names = ("tlcourse", "torch", "torchvision", "numpy", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _rounded(value):
+    """Six figures are enough for a file that people read; NaN and infinities, which JSON has no word for, are None."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

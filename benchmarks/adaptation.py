@@ -10,13 +10,10 @@ Needs the extra skada. pytorch-adapt 0.0.83 imports pkg_resources: pip install p
 """
 
 import argparse
-import json
 import statistics
 import time
 import warnings
-from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +23,7 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 from tqdm import tqdm
 
+from benchmarks import _report
 from tlcourse import adapt, models, training
 from tlcourse.measure.adaptation import BATCH, LR, adaptation_sets
 
@@ -156,40 +154,31 @@ def main(arguments):
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--methods", nargs="+", default=list(RUNS), choices=RUNS)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="Deep CORAL alone, two seeds")
     options = parser.parse_args(arguments)
-    rows = []
-    progress = tqdm(total=options.seeds * sum(len(RUNS[method]) for method in options.methods))
-    for method in options.methods:
-        runs = RUNS[method]
-        accuracy, seconds = ({who: [] for who in runs} for _ in range(2))
-        for seed in range(options.first, options.first + options.seeds):
+    methods, seeds = (["Deep CORAL"], 2) if options.quick else (options.methods, options.seeds)
+    accuracy, took = {}, {}
+    progress = tqdm(total=seeds * sum(len(RUNS[method]) for method in methods))
+    for method in methods:
+        for seed in range(options.first, options.first + seeds):
             source, _, target, test = adaptation_sets("printed → handwritten", "closed", seed)
-            for who, run in runs.items():
+            for who, run in RUNS[method].items():
                 start = time.perf_counter()
                 model = run(source, target, seed)
-                seconds[who].append((time.perf_counter() - start) / STEPS)
-                accuracy[who].append(training.evaluate(model, test))
+                took.setdefault((method, who), []).append((time.perf_counter() - start) / STEPS * 1000)
+                accuracy.setdefault((method, who), []).append(training.evaluate(model, test))
                 progress.update()
-        for who in runs:
-            rows.append({"method": method, "by": who, "accuracy": accuracy[who], "seconds_per_step": seconds[who]})
     progress.close()
-    peers = [name for name in ("torch", "skada", "skorch", "pytorch-adapt") if find_spec(name.replace("-", "_"))]
-    versions = {name: version(name) for name in peers} | {"threads": torch.get_num_threads()}
-    print(", ".join(f"{name} {value}" for name, value in versions.items()))
-    print(f"printed → handwritten, closed; {STEPS} steps of {BATCH} + {BATCH} images, {options.seeds} seeds")
-    print(f"{'':32}{'accuracy':>10}{'ours − theirs, 95%':>24}{'ms a step':>12}{'theirs/ours':>13}")
-    for row in rows:
-        like = "ours, apart" if row["by"] == "pytorch-adapt" else "ours"
-        own = next(other for other in rows if (other["method"], other["by"]) == (row["method"], like))
-        took, ours_took = (statistics.median(r["seconds_per_step"]) for r in (row, own))
+    print(f"printed → handwritten, closed; {STEPS} steps of {BATCH} + {BATCH} images, {seeds} seeds")
+    print(f"{'':32}{'accuracy':>10}{'ours − theirs, 95%':>24}")
+    rows = []
+    for method, who in accuracy:
+        like = method, "ours, apart" if who == "pytorch-adapt" else "ours"
         compared = ""
-        if not row["by"].startswith("ours") and options.seeds > 1:
-            low, high = ttest_rel(own["accuracy"], row["accuracy"]).confidence_interval()
+        if not who.startswith("ours"):
+            low, high = ttest_rel(accuracy[like], accuracy[method, who]).confidence_interval()
             compared = f"{low:+.3f} to {high:+.3f}"
-        print(
-            f"{row['method'] + ', ' + row['by']:32}{statistics.mean(row['accuracy']):10.3f}{compared:>24}"
-            f"{1000 * took:12.1f}{took / ours_took:13.2f}"
-        )
-    if options.json:
-        options.json.write_text(json.dumps({"versions": versions, "steps": STEPS, "rows": rows}, indent=1) + "\n")
+            rows.append(_report.row(f"a step of {method}", who, took[like], took[method, who], unit="ms"))
+        print(f"{method + ', ' + who:32}{statistics.mean(accuracy[method, who]):10.3f}{compared:>24}")
+    peers = [name for name in ("skada", "skorch", "pytorch-adapt") if find_spec(name.replace("-", "_"))]
+    return _report.report("adaptation", rows, peers)

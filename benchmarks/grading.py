@@ -7,18 +7,21 @@ the solutions under 50 seeds.
 
 import argparse
 import os
-import platform
 import secrets
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import psutil
 import torch
 
+from benchmarks import _report
 from tlcourse.checks import list_exercises, run
 from tlcourse.course import course_root
 from tlcourse.grading import batch
@@ -125,44 +128,79 @@ def by_us(submissions, folder):
 
 
 def child_resources(text):
-    """(CPU seconds, peak MiB) of one child that grades a notebook, as the kernel counted them."""
+    """(CPU seconds, peak MiB, peak MiB of its own) of one child that grades a notebook.
+
+    The first two are the kernel's count. What is a child's own, and not shared with the process that it is forked from,
+    is read every few milliseconds.
+    """
     with Judge(secrets.token_bytes(32)) as judge:
         used, end = [], judge._sandbox.end_child
         judge._sandbox.end_child = lambda *command: used.append(end(*command)) or used[-1]
-        for _ in range(4):  # the first draws and warms
-            judge.grade(text.encode(), NAME)
-    return statistics.median(u["cpu_seconds"] for u in used[1:]), used[-1]["peak_kib"] / 1024
+        own, ended = [0], threading.Event()
+
+        def watch():
+            server = psutil.Process(judge._sandbox._process.pid)
+            while not ended.wait(0.005):
+                for process in server.children(recursive=True):
+                    with suppress(psutil.Error):
+                        if process.parent().name().startswith("python"):  # the server's own parent is the sandbox
+                            own.append(process.memory_full_info().uss)
+
+        judge.grade(text.encode(), NAME)  # draws and warms
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            for _ in range(3):
+                judge.grade(text.encode(), NAME)
+        finally:
+            ended.set()
+            watcher.join()
+    seconds = statistics.median(u["cpu_seconds"] for u in used[1:])
+    return seconds, used[-1]["peak_kib"] / 1024, max(own) / 2**20
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks grading", description=__doc__)
-    parser.add_argument("--submissions", type=int, default=50)
+    parser.add_argument("--submissions", type=int, default=12)
+    parser.add_argument("--pairs", type=int, default=3, help="repeat ours, nbgrader, ours, nbgrader, …")
     parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="four submissions, two pairs")
     options = parser.parse_args(arguments)
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
-    submissions = dict(honest(options.submissions))
-    with tempfile.TemporaryDirectory() as top:
-        cold, warm, ours = by_us(submissions, Path(top))
-        theirs_seconds, theirs = by_nbgrader(submissions, Path(top) / "nbgrader")
-    n = len(submissions)
+    n, pairs = (4, 2) if options.quick else (options.submissions, options.pairs)
+    submissions = dict(honest(n))
+    cold, warm, theirs = [], [], []
+    for _ in range(pairs):
+        with tempfile.TemporaryDirectory() as top:
+            whole, without_start, our_marks = by_us(submissions, Path(top))
+            seconds, their_marks = by_nbgrader(submissions, Path(top) / "nbgrader")
+        cold.append(whole)
+        warm.append(without_start / n)
+        theirs.append(seconds)
+    equal = sum(our_marks[student] == their_marks[student] for student in submissions)
+    print(f"submissions with equal marks: {equal} of {n}")
     torch.set_num_threads(1)
     for text in list(submissions.values())[:4]:
         code_seconds(text)  # warm
     code = sum(code_seconds(text) for text in submissions.values()) / n
-    print(f"{n} submissions of exercise 01; the students' own code takes {code:.3f} s each on one thread")
-    print(f"{'':26}{'nbgrader':>12}{'tlcourse':>12}{'ratio':>8}")
-    for label, theirs_value, ours_value in (
-        ("all, s", theirs_seconds, cold),
-        ("per submission, s", theirs_seconds / n, warm / n),
-        ("overhead per submission, s", theirs_seconds / n - code, warm / n - code),
-    ):
-        print(f"{label:26}{theirs_value:12.3f}{ours_value:12.3f}{theirs_value / ours_value:8.1f}")
-    print(f"submissions with equal marks: {sum(ours[s] == theirs[s] for s in submissions)} of {n}")
-    cpu, peak = child_resources(submissions["student000"])
-    print(f"one solved notebook: {cpu:.2f} s of CPU in its child; peak resident memory {peak:.0f} MiB, shared included")
+    print(f"the students' own code takes {code:.3f} s each on one thread")
+    each = [seconds / n for seconds in theirs]
+    rows = [
+        _report.row(f"{n} submissions of exercise 01, start included", "nbgrader autograde", cold, theirs),
+        _report.row("a submission", "nbgrader autograde", warm, each),
+        _report.row(
+            "a submission, less the student's own code",
+            "nbgrader autograde",
+            [seconds - code for seconds in warm],
+            [seconds - code for seconds in each],
+        ),
+    ]
+    cpu, peak, beyond = child_resources(submissions["student000"])
+    print(f"one solved notebook: {cpu:.2f} s of CPU in its child, {peak:.0f} MiB resident with what it shares")
+    rows.append(_report.row("a child's memory beyond the process it is forked from", "", [beyond], [], unit="MiB"))
     if options.seeds:
         solved = functions_of(submissions["student000"])
         for exercise in list_exercises():
             full = sum(run(exercise, solved[exercise.entry_point], seed).points == exercise.points
                        for seed in range(options.seeds))  # fmt: skip
             print(f"solution of {exercise.id}: all points under {full} of {options.seeds} seeds")
+    return _report.report("grading", rows, ["nbgrader"])

@@ -10,8 +10,6 @@ unless ImageNet's lie in the cache: both sides get the same, and time does not d
 """
 
 import argparse
-import json
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +21,7 @@ from torch import nn
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from benchmarks import _report
 from tlcourse import data, models, training
 
 SIZES = {"train": 244, "val": 153}
@@ -134,28 +133,27 @@ def cached(folder, network, views):
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks head_training", description=__doc__)
     parser.add_argument("--epochs", type=int, default=25, help="of the tutorial's loop; 25 is its own number")
-    parser.add_argument("--pairs", type=int, default=1, help="repeat tutorial, ours, tutorial, ours, …")
-    parser.add_argument("--json", help="write the result to this file")
+    parser.add_argument("--pairs", type=int, default=2, help="repeat tutorial, ours, tutorial, ours, …")
+    parser.add_argument("--quick", action="store_true", help="one epoch of the tutorial's loop, two pairs")
     options = parser.parse_args(arguments)
-    works = {"tutorial": lambda folder, network: tutorial(folder, network, options.epochs)}
+    epochs, pairs = (1, 2) if options.quick else (options.epochs, options.pairs)
+    works = {"tutorial": lambda folder, network: tutorial(folder, network, epochs)}
     for views in VIEWS:
         works[f"cached, {views} view{'s' * (views > 1)}"] = lambda folder, network, views=views: cached(
             folder, network, views
         )
-    rows = {name: [] for name in works}
+    runs = {name: [] for name in works}
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(options.pairs):
+        for seed in range(pairs):
             write_photos(folder, seed)
             photos = data.folder(Path(folder) / "train", side=256)
             for name, work in works.items():
                 network, weights = load_network()
                 network = calibrate(network, photos[torch.randperm(len(photos))]) if "stand-in" in weights else network
-                rows[name].append(work(folder, network))
-                print(f"{name:16} {rows[name][-1][0]:7.1f} s   validation accuracy {rows[name][-1][1]:.3f}", flush=True)
-    seconds = {name: statistics.median(run[0] for run in runs) for name, runs in rows.items()}
-    print(f"{weights}, {options.epochs} epochs, torch {torch.__version__}, {torch.get_num_threads()} threads; medians:")
-    for name in list(rows)[1:]:
-        print(f"{name}: {seconds['tutorial'] / seconds[name]:.1f} times faster than the tutorial's loop")
-    if options.json:
-        result = {"weights": weights, "epochs": options.epochs, "torch": torch.__version__, "rows": rows}
-        Path(options.json).write_text(json.dumps(result, indent=2), encoding="utf-8")
+                runs[name].append(work(folder, network))
+                seconds, accuracy = runs[name][-1]
+                print(f"{name:16} {seconds:7.1f} s   validation accuracy {accuracy:.3f}   {weights}", flush=True)
+    seconds = {name: [run[0] for run in runs[name]] for name in runs}
+    peer = f"the tutorial's loop, {epochs} epoch{'s' * (epochs > 1)}"
+    rows = [_report.row(f"a new head, {name}", peer, seconds[name], seconds["tutorial"]) for name in list(works)[1:]]
+    return _report.report("head_training", rows, ["torchvision", "scikit-learn"])

@@ -4,14 +4,11 @@ Beside each time stands that of one FᵀF in float64: no score that reads all fe
 """
 
 import argparse
-import json
-import time
-from pathlib import Path
 
 import numpy as np
-import scipy
 from threadpoolctl import threadpool_limits
 
+from benchmarks import _report
 from tlcourse import measure
 
 
@@ -83,9 +80,10 @@ def main(arguments):
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="two pairs")
     options = parser.parse_args(arguments)
+    pairs = 2 if options.quick else options.pairs
     rng = np.random.default_rng(0)
     labels = rng.integers(options.classes, size=options.n)
     features = (
@@ -94,35 +92,25 @@ def main(arguments):
     features = np.maximum(features, 0).astype(np.float32)  # as after a ReLU
     probs = rng.dirichlet(np.full(1000, 0.05), size=options.n).astype(np.float32)
     source = probs.argmax(axis=1)
-    pairs = [
-        ("logme", features, measure.logme, logme_plain),
-        ("logme, SVD", features, measure.logme, logme_svd),
-        ("h_score", features, measure.h_score, h_score_plain),
-        ("transrate", features, measure.transrate, transrate_plain),
-        ("leep", probs, measure.leep, leep_plain),
-        ("nce", source, measure.nce, nce_plain),
+    scores = [
+        ("LogME", "You et al.'s formula, eigenvalues", features, measure.logme, logme_plain),
+        ("LogME", "You et al.'s formula, SVD", features, measure.logme, logme_svd),
+        ("H-score", "Bao et al.'s formula", features, measure.h_score, h_score_plain),
+        ("TransRate", "Huang et al.'s formula", features, measure.transrate, transrate_plain),
+        ("LEEP", "Nguyen et al.'s formula", probs, measure.leep, leep_plain),
+        ("NCE", "Tran et al.'s formula", source, measure.nce, nce_plain),
     ]
-    print(f"N={options.n} D={options.width} C={options.classes}, one thread, best of {options.repeats}, pairs A B A B")
-    print(f"numpy {np.__version__}, scipy {scipy.__version__}")
     rows = []
     with threadpool_limits(limits=1):
         wide = features.astype(np.float64)
-        limit = min(spend(lambda: wide.T @ wide)[0] for _ in range(options.repeats))
-        print(f"FᵀF alone {limit:.4f} s")
-        for name, x, ours, plain in pairs:
-            runs = [(spend(ours, x, labels), spend(plain, x, labels)) for _ in range(options.repeats)]
-            mine, theirs = (min(run[side] for run in runs) for side in (0, 1))  # by wall time; CPU time goes with it
+        limit = [_report.seconds_of(lambda: wide.T @ wide) for _ in range(pairs)]
+        rows.append(_report.row(f"FᵀF alone, {options.n:,}×{options.width}", "", limit, []))
+        for name, peer, x, ours, plain in scores:
             gap = abs(ours(x, labels) - plain(x, labels)) / abs(plain(x, labels))
-            rows.append({"score": name, "ours_s": mine, "plain_s": theirs, "relative_difference": gap})
-            print(
-                f"{name:10s} ours {mine[0]:.4f} s ({mine[1]:.4f} CPU)  plain {theirs[0]:.4f} s ({theirs[1]:.4f} CPU)  "
-                f"{theirs[0] / mine[0]:.2f} times  values differ by {gap:.1e}"
-            )
-    if options.json:
-        options.json.write_text(json.dumps({"gram_s": limit, "rows": rows}, indent=1), encoding="utf-8")
+            print(f"{name}, {peer}: the values differ by {gap:.1e} of themselves")
+            rows.append(compare(name, peer, ours, plain, (x, labels), pairs))
+    return _report.report("transferability", rows, ["numpy", "scipy"], threads=1)
 
 
-def spend(work, *arguments):
-    wall, cpu = time.perf_counter(), time.process_time()
-    work(*arguments)
-    return time.perf_counter() - wall, time.process_time() - cpu
+def compare(name, peer, ours, plain, inputs, pairs):
+    return _report.row(name, peer, *_report.alternate(lambda: ours(*inputs), lambda: plain(*inputs), pairs))

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from tlcourse import course, models
 from tlcourse.cli import app
-from tlcourse.evidence import summarise_claims
 from tlcourse.execution import Execution, execute
 
 runner = CliRunner()
@@ -235,31 +234,10 @@ def test_check_passes_a_solved_notebook_and_names_what_is_none(tmp_path):
     assert result.exit_code == 2 and "no check cells" in " ".join(result.output.split())
 
 
-def test_claims_counts_over_seeds(monkeypatch, tmp_path):
-    path = make_notebook(tmp_path / "01_demo.ipynb", SETUP, "teach.claim('01.1', 'Odd.', session.seed % 2, at_least=1)")
-    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [path])
-    result = runner.invoke(app, ["claims", "--seeds", "2", "--first", "4", "--json", str(tmp_path / "c.json")])
-    assert result.exit_code == 0 and "1/2" in result.output
-    written = json.loads((tmp_path / "c.json").read_text())
-    assert [run["seed"] for run in written["executions"]] == [4, 5]
-    assert written["claims"][0]["worst_margin"] == -1
-
-
-def test_summary_gives_rate_and_margins():
-    def execution(*margins):
-        claims = [
-            {"id": f"1.{i}", "text": "", "margin": m, "held": m >= 0, "shipped": False} for i, m in enumerate(margins)
-        ]
-        return Execution("x", 0, 1.0, None, claims, None)
-
-    first, second = summarise_claims([execution(1, -1), execution(3, 1)])
-    assert (first["held"], first["mean_margin"], first["worst_margin"]) == (2, 2, 1)
-    assert (second["held"], second["runs"], second["worst_margin"]) == (1, 2, -1)
-
-
 @pytest.mark.parametrize("arguments", [["run", "00", "--out"], ["claims", "00", "--seeds", "1", "--json"]])
 def test_results_that_cannot_be_written_are_refused_before_the_work(tmp_path, arguments, monkeypatch):
-    monkeypatch.setattr("tlcourse.execution.execute", lambda *args, **kwargs: pytest.fail("it ran"))
+    for module in ("execution", "evidence"):
+        monkeypatch.setattr(f"tlcourse.{module}.execute", lambda *args, **kwargs: pytest.fail("it ran"))
     (tmp_path / "file").write_text("")
     result = runner.invoke(app, [*arguments, str(tmp_path / "file" / "x" / "y")])
     assert result.exit_code == 2 and "cannot be written to" in " ".join(result.output.split())

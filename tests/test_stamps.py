@@ -103,7 +103,15 @@ def test_times_are_rounded_up_to_five_seconds(lesson):
     assert "about 45 seconds of CPU" in stamped(lesson, seconds=40.2).cells[0].source
     assert [stamps.round_up(seconds) for seconds in (0.3, 5.05, 5.2, 50.0, 51)] == [5, 5, 10, 50, 55]
     row = "| [01 Lesson](notebooks/01_lesson.ipynb) | Why? | 7 s |\n| [02](notebooks/02_b.ipynb) | | 7 s |"
-    assert stamps.stamp_readme(row, {"01_lesson": 40.2}) == row.replace("Why? | 7 s", "Why? | 45 s")
+    assert stamps.stamp_readme(row, {"01_lesson": 40.2}, None) == row.replace("Why? | 7 s", "Why? | 45 s")
+
+
+def test_the_count_of_claims_is_the_last_measured(tmp_path):
+    text = "On 20 seeds 1 of the 2 claims that the lessons measure held in every run."
+    assert stamps.read_totals(tmp_path) is None and stamps.stamp_readme(text, {}, None) == text
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "claims.json").write_text('{"totals": {"always": 30, "measured": 31}}')
+    assert stamps.stamp_readme(text, {}, stamps.read_totals(tmp_path)) == text.replace("1 of the 2", "30 of the 31")
 
 
 def test_the_repository_is_the_setting_or_none(tmp_path):

@@ -181,7 +181,7 @@ def claims(
     summary = evidence.summarise(executions, _as_command(lessons, seeds, first, jobs, json_file))
     _print_claims(summary)
     if json_file is not None:
-        json_file.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        json_file.write_text(evidence.as_json(summary), encoding="utf-8")
         json_file.with_suffix(".html").write_text(evidence.as_page(summary), encoding="utf-8")
         err.print(f"wrote {json_file} and {json_file.with_suffix('.html')}", markup=False)
     for execution in executions:

@@ -142,6 +142,13 @@ def summarise(executions, made_by):
     }
 
 
+def as_json(summary):
+    """The summary as JSON with a line per claim, so that a claim that changes is a line that changes -> str."""
+    head = json.dumps(summary | {"claims": []}, indent=1, ensure_ascii=False).removesuffix("[]\n}")
+    rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in summary["claims"])
+    return f"{head}[\n  {rows}\n ]\n}}\n"
+
+
 def as_page(summary):
     """The summary as one HTML page that works offline, with a strip plot of the margins of each claim -> str."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader("tlcourse"), autoescape=True, trim_blocks=True)

@@ -94,7 +94,7 @@ def release_all(root, write=True):
         made[root / "exercises" / master.name] = release_notebook(made[master])
     readme = root / "README.md"
     if readme.exists():
-        made[readme] = stamps.stamp_readme(readme.read_text(encoding="utf-8"), times)
+        made[readme] = stamps.stamp_readme(readme.read_text(encoding="utf-8"), times, stamps.read_totals(root))
     differing = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in differing if write else []:
         path.parent.mkdir(exist_ok=True)

@@ -101,13 +101,17 @@ def setup_cell(repository):
     return _SETUP.format(places=places, sources=sources)
 
 
-def stamp_readme(text, times):
-    """README.md's text with the lessons' times.
+def stamp_readme(text, times, totals):
+    """README.md's text with the lessons' times and how many claims hold.
 
     Args:
         text: of README.md.
         times: dict from a lesson's file name without the ending to measured seconds.
+        totals: of the claims, as evidence.count_claims() gives them; None leaves what stands there.
     """
+    if totals is not None:
+        held = f"{totals['always']} of the {totals['measured']} claims that the lessons measure held in every run"
+        text = re.sub(r"\d+ of the \d+ claims that the lessons measure held in every run", held, text)
     for name, seconds in times.items():
         row = rf"(?m)^(\|.*\(notebooks/{re.escape(name)}\.ipynb\).*\| )\d+ s( \|)$"
         text = re.sub(row, rf"\g<1>{round_up(seconds)} s\g<2>", text)
@@ -118,6 +122,12 @@ def read_times(root):
     """Seconds of each lesson as last measured by `python -m benchmarks lesson_times` -> dict from its name."""
     measured = Path(root) / "docs" / "lesson_times.json"
     return json.loads(measured.read_text(encoding="utf-8"))["seconds"] if measured.exists() else {}
+
+
+def read_totals(root):
+    """How many claims hold, as last measured by `tlcourse claims --json docs/claims.json`; None where it is not."""
+    measured = Path(root) / "docs" / "claims.json"
+    return json.loads(measured.read_text(encoding="utf-8"))["totals"] if measured.exists() else None
 
 
 def round_up(seconds):

@@ -1,0 +1,62 @@
+"""The benchmarks that compare, one after the other, each in a process of its own; and a page of what they found.
+
+`python -m benchmarks all --quick` takes less than five minutes. Without --quick it takes about half an hour, and
+`--json docs/benchmarks.json` keeps what it found, with a page of the same name beside it.
+"""
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import statistics
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from benchmarks import _report
+
+NAMES = ("start_up", "data_generation", "head_training", "transferability", "adaptation", "grading", "lesson_times")
+
+
+def run(name, arguments):
+    module = importlib.import_module(f"benchmarks.{name}")
+    return module.main(arguments) | {"about": module.__doc__.strip()}
+
+
+def as_page(found):
+    """docs/benchmarks.md from what the benchmarks returned, as text."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Ours beside what people would use instead, in pairs A B A B; medians. A ratio above 1",
+    ]
+    lines[-1] += f" means that ours takes less. Made by `{found['made_by']}`."
+    for benchmark in found["benchmarks"]:
+        about, _, more = benchmark["about"].partition("\n")
+        versions = ", ".join(f"{name} {number}" for name, number in benchmark["versions"].items())
+        threads = f"{benchmark['threads']} thread{'s' * (benchmark['threads'] > 1)}"
+        lines += ["", f"## {benchmark['name']}", "", about, *(["", " ".join(more.split())] if more else [])]
+        lines += ["", f"*{benchmark['machine']}, {threads}; {versions}.*", ""]
+        lines += ["| what | instead | ours | theirs | ratio | repeats |", "|---|---|---|---|---|---|"]
+        for row in benchmark["rows"]:
+            ours = f"{statistics.median(row['ours']):.3g} {row['unit']}"
+            theirs = f"{statistics.median(row['theirs']):.3g} {row['unit']}" if row["theirs"] else ""
+            ratio = f"{_report.ratio_of(row):.2f}" if row["theirs"] else ""
+            lines.append(f"| {row['what']} | {row['peer']} | {ours} | {theirs} | {ratio} | {len(row['ours'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks all", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less of everything: to see that the figures still hold")
+    parser.add_argument("--json", type=Path, help="write the figures here, and a page of them beside it")
+    options = parser.parse_args(arguments)
+    quick = ["--quick"] if options.quick else []
+    benchmarks = []
+    for name in NAMES:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            benchmarks.append(pool.submit(run, name, quick).result())
+    if options.json:
+        made_by = " ".join(["python -m benchmarks all", *quick, f"--json {options.json.as_posix()}"])
+        found = {"made_by": made_by, "benchmarks": benchmarks}
+        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        options.json.with_suffix(".md").write_text(as_page(found), encoding="utf-8")

@@ -147,25 +147,29 @@ def claims(
         Path | None,
         typer.Option(
             "--json",
-            help="Write what was measured to this file, and a page beside it; the same command again goes on "
-            "where it was stopped.",
+            help="Write what was measured to this file, where other lessons of the same seeds stay, and a page beside "
+            "it; the same command again goes on where it was stopped.",
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if a claim held in fewer than 19 of 20 runs.")] = False,
 ):
     """Execute lessons again under other seeds; print how often each claim holds, and by what margin."""
     from tlcourse import evidence
+    from tlcourse.files import read_dict, write_whole
 
-    record = None
+    paths, wanted = _selected(lessons), range(first, first + seeds)
+    record, before = None, {}
     if json_file is not None:
         _make_folder(json_file.resolve().parent, "--json")
-        record = json_file.with_suffix(".runs.jsonl")
-    wanted = range(first, first + seeds)
+        record, before = json_file.with_suffix(".runs.jsonl"), read_dict(json_file)
+        others = before.get("lessons", {}).keys() - {path.stem for path in paths}
+        if others and before["seeds"] != list(wanted):
+            stop(f"--json: {json_file} holds other lessons, under other seeds; name another file", 2)
     try:
         with progress_bar(False, rate=True) as progress:
             task = progress.add_task("lessons × seeds", total=None)
             executions = evidence.execute_seeds(
-                _selected(lessons),
+                paths,
                 wanted,
                 jobs=jobs,
                 dask=dask,
@@ -178,10 +182,10 @@ def claims(
         stop(str(error), 2)
     except (OSError, RuntimeError) as error:
         stop(str(error), 1)
-    summary = evidence.summarise(executions, _as_command(lessons, seeds, first, jobs, json_file))
+    summary = evidence.summarise(executions, _as_command(lessons, seeds, first, jobs, json_file), before)
     _print_claims(summary)
     if json_file is not None:
-        json_file.write_text(evidence.as_json(summary), encoding="utf-8")
+        write_whole(json_file, evidence.as_json(summary).encode())
         json_file.with_suffix(".html").write_text(evidence.as_page(summary), encoding="utf-8")
         err.print(f"wrote {json_file} and {json_file.with_suffix('.html')}", markup=False)
     for execution in executions:

@@ -113,33 +113,35 @@ def count_claims(rows):
     }
 
 
-def summarise(executions, made_by):
+def summarise(executions, made_by, before=None):
     """All that `tlcourse claims --json` writes, as a dict of plain types.
 
     Args:
         executions: as execute_seeds() gives them.
         made_by: the command that made them.
+        before: an earlier summary of the same seeds; what it says of other lessons stays.
     """
-    lessons = {}
+    of_lesson = {}
     for execution in executions:
-        lessons.setdefault(execution.notebook, []).append(execution)
-    rows = summarise_claims(executions)
-    return {
-        "made_by": made_by,
-        "versions": _versions(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "seeds": sorted({execution.seed for execution in executions}),
-        "lessons": {
-            name: {
-                "seconds": round(statistics.median(run.seconds for run in runs), 1),
-                "peak_mib": round(max(run.peak_mib or 0 for run in runs)),
-                "errors": sum(run.error is not None for run in runs),
-            }
-            for name, runs in lessons.items()
-        },
-        "totals": count_claims(rows),
-        "claims": rows,
+        of_lesson.setdefault(execution.notebook, []).append(execution)
+    lessons = {
+        name: {
+            "made_by": made_by,
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": _versions(),
+            "seconds": round(statistics.median(run.seconds for run in runs), 1),
+            "peak_mib": round(max(run.peak_mib or 0 for run in runs)),
+            "errors": sum(run.error is not None for run in runs),
+        }
+        for name, runs in of_lesson.items()
     }
+    rows = summarise_claims(executions)
+    if before:
+        lessons = dict(sorted((before["lessons"] | lessons).items()))
+        rows += [row for row in before["claims"] if row["lesson"] not in of_lesson]
+        rows.sort(key=lambda row: row["lesson"])  # stable: within a lesson the order stays
+    seeds = sorted({execution.seed for execution in executions})
+    return {"seeds": seeds, "totals": count_claims(rows), "lessons": lessons, "claims": rows}
 
 
 def as_json(summary):

@@ -30,6 +30,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "tlcourse"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = ["claims.html"]
 html_show_sourcelink = False
 html_math_renderer = "mathml"
 html_theme_options = {

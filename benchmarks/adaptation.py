@@ -176,8 +176,9 @@ def main(arguments):
         like = method, "ours, apart" if who == "pytorch-adapt" else "ours"
         compared = ""
         if not who.startswith("ours"):
-            low, high = ttest_rel(accuracy[like], accuracy[method, who]).confidence_interval()
-            compared = f"{low:+.3f} to {high:+.3f}"
+            if seeds > 1:
+                low, high = ttest_rel(accuracy[like], accuracy[method, who]).confidence_interval()
+                compared = f"{low:+.3f} to {high:+.3f}"
             rows.append(_report.row(f"a step of {method}", who, took[like], took[method, who], unit="ms"))
         print(f"{method + ', ' + who:32}{statistics.mean(accuracy[method, who]):10.3f}{compared:>24}")
     peers = [name for name in ("skada", "skorch", "pytorch-adapt") if find_spec(name.replace("-", "_"))]

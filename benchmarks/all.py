@@ -1,7 +1,6 @@
 """The benchmarks that compare, one after the other, each in a process of its own; and a page of what they found.
 
-`python -m benchmarks all --quick` takes less than five minutes. Without --quick it takes about half an hour, and
-`--json docs/benchmarks.json` keeps what it found, with a page of the same name beside it.
+`--quick` does less of everything. `--json docs/benchmarks.json` keeps what was found, with a page of the same name beside it.
 """
 
 import argparse
@@ -27,9 +26,8 @@ def as_page(found):
     lines = [
         "# Benchmarks",
         "",
-        "Ours beside what people would use instead, in pairs A B A B; medians. A ratio above 1",
+        f"Medians of pairs A B A B: ours, and what people would use instead; above a ratio of 1, ours takes less. Made by `{found['made_by']}`.",
     ]
-    lines[-1] += f" means that ours takes less. Made by `{found['made_by']}`."
     for benchmark in found["benchmarks"]:
         about, _, more = benchmark["about"].partition("\n")
         versions = ", ".join(f"{name} {number}" for name, number in benchmark["versions"].items())

@@ -101,7 +101,9 @@ def test_each_image_of_the_target_is_seen_as_often_as_any_other(batch_size, step
 def test_domains_pass_batchnorm_together_or_apart(apart, sizes):
     model, source, target = small_world()
     seen = []
-    model.bn1.register_forward_hook(lambda module, inputs, output: seen.append((len(output), output.detach().clone())))
+    model.bn1.register_forward_hook(
+        lambda module, inputs, output: seen.append((len(output), output.detach().clone().cpu()))
+    )
     adapt.train_adapted(model, source, target, apart=apart, steps=1, lr=1e-3, batch_size=16)
     assert [size for size, _ in seen] == sizes
     # each pass is normalised by its own statistics: every channel has its bias as its mean

@@ -55,7 +55,7 @@ def test_few_labels_are_three_of_each_class_that_the_target_has(monkeypatch):
     monkeypatch.setattr(adaptation.F, "cross_entropy", lambda logits, y: seen.append(y) or logits.sum() * 0)
     plain = adaptation.models.tiny_resnet(10, seed=0)
     adaptation.METHODS["3 target labels a class"](adaptation._Draw(source, unlabelled, plain, 0))
-    assert any(torch.equal(y, torch.arange(5).repeat_interleave(3)) for y in seen)
+    assert any(torch.equal(y.cpu(), torch.arange(5).repeat_interleave(3)) for y in seen)
     assert isinstance(unlabelled, data.Images)
 
 
@@ -72,13 +72,8 @@ def test_the_shipped_table_is_whole():
         assert all(0 <= value <= 1 for value in row["accuracy"])
 
 
-def test_two_rows_of_the_table_come_out_again():
-    seed, threads = TABLE["seeds"][3], torch.get_num_threads()
-    torch.set_num_threads(1)  # as the file was made: another order of sums grows to points in 300 steps
-    try:
-        found = adaptation.measure_adaptations(RANDOMISED, "closed", seed, only=["source alone", "AdaBN"])
-    finally:
-        torch.set_num_threads(threads)
+def test_two_rows_of_the_table_come_out_again(one_cpu_thread):
+    found = adaptation.measure_adaptations(RANDOMISED, "closed", TABLE["seeds"][3], only=["source alone", "AdaBN"])
     for row in TABLE["rows"]:
         if (row["task"], row["target"]) == (RANDOMISED, "closed") and row["method"] in found:
             assert found[row["method"]]["accuracy"] == pytest.approx(row["accuracy"][3], abs=0.03)

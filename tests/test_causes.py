@@ -77,7 +77,7 @@ def test_the_shipped_file_is_whole():
         assert len(gaps) == 20 and gaps[:10] == TABLE["remedies"][cause]["nothing"]
 
 
-def test_a_point_of_the_surface_comes_out_again():
+def test_a_point_of_the_surface_comes_out_again(one_cpu_thread):
     cell = next(
         c for c in TABLE["surface"] if (c["source"], c["wrong"], c["labels"]) == ("digits turned by 90°", 0.0, 2)
     )
@@ -85,17 +85,8 @@ def test_a_point_of_the_surface_comes_out_again():
     assert again == pytest.approx(cell["with"][1], abs=0.05)
 
 
-@pytest.fixture
-def one_thread():
-    """As the file was made: the order of sums is enough to move one run by several points."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("cause", causes.CAUSES)
-def test_a_run_of_each_cause_comes_out_again(one_thread, cause):
+def test_a_run_of_each_cause_comes_out_again(one_cpu_thread, cause):
     seed = TABLE["seeds"][2]
     again = causes.measure_remedies(cause, seed, only=["nothing"])["nothing"]
     assert again == pytest.approx(TABLE["harm"][cause][2], abs=5)

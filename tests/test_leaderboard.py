@@ -65,13 +65,14 @@ def test_the_shipped_leaderboard_is_whole():
 
 
 @pytest.mark.parametrize("target, source", [("digits", "fashion"), ("symbols", "letters-five")])
-def test_scores_and_probes_of_the_leaderboard_come_out_again(target, source):
+def test_scores_and_probes_of_the_leaderboard_come_out_again(one_cpu_thread, target, source):
     row = next(row for row in TABLE["rows"] if (row["target"], row["source"]) == (target, source))
     few, _, test = leaderboard.target_sets(target, TABLE["seeds"][1])
     network = leaderboard.load_candidate(source, TABLE["seeds"][1])
     scores, _ = leaderboard.score_source(network, few)
     for name, value in scores.items():
-        assert value == pytest.approx(row["scores"][name][1], rel=0.01, abs=0.01), name
+        # one image of a hundred, where another processor rounds a neighbour away
+        assert value == pytest.approx(row["scores"][name][1], rel=0.01, abs=0.011), name
     assert leaderboard.probe_test(network, few, test) == pytest.approx(row["frozen"][1], abs=0.01)
 
 

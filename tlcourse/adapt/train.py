@@ -78,7 +78,7 @@ def train_adapted(
         list with one dict a step: "source_loss", "method_loss", "source_accuracy" (None without a source), and of the
         target's batch "confidence", "entropy" (nats) and "balance", the entropy of the mean prediction over its
         largest value: 1 where all classes are predicted equally often. The model is left in eval mode,
-        on the device that it came from.
+        on the device that it came from, and a method with parameters beside it.
 
     Raises:
         ValueError: an argument out of range, no images, neither a source nor a method.
@@ -135,6 +135,8 @@ def train_adapted(
             if after_step is not None:
                 after_step(step + 1)
     model.to(home).eval()
+    if isinstance(method, nn.Module):
+        method.to(home)
     return history
 
 

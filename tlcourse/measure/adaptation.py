@@ -206,7 +206,12 @@ def _few_labels(draw):
     """Three labelled target images of each class that the target has, beside the source."""
     y = draw.unlabelled.y
     few = draw.unlabelled[torch.cat([(y == label).nonzero().squeeze(1)[:3] for label in y.unique()])]
-    return _further(draw, lambda batch: F.cross_entropy(batch.model(few.x), few.y), source=draw.source)
+
+    def supervised(batch):
+        device = batch.target_logits.device
+        return F.cross_entropy(batch.model(few.x.to(device)), few.y.to(device))
+
+    return _further(draw, supervised, source=draw.source)
 
 
 def _frozen_head(model):

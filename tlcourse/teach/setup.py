@@ -44,6 +44,7 @@ def setup():
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True  # or a GPU gives other weights for the same seed
     mpl.rcParams.update(STYLE)
     session = Session(seed, pick_device())
     print(

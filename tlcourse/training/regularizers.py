@@ -99,7 +99,10 @@ def ewc(model, fisher, strength):
 
     def penalty(network):
         parameters = dict(network.named_parameters())
-        moved = [(fisher[name] * (parameters[name] - start[name]).square()).sum() for name in held]
+        moved = []
+        for name in held:
+            device = parameters[name].device
+            moved.append((fisher[name].to(device) * (parameters[name] - start[name].to(device)).square()).sum())
         return strength / 2 * torch.stack(moved).sum()
 
     return penalty

@@ -22,7 +22,7 @@ import psutil
 import torch
 
 from benchmarks import _report
-from tlcourse.checks import list_exercises, run
+from tlcourse.checks import fundamentals, run
 from tlcourse.course import course_root
 from tlcourse.grading import batch
 from tlcourse.grading.judge import Judge
@@ -73,7 +73,7 @@ def code_seconds(text):
 
         return call
 
-    for exercise in list_exercises():
+    for exercise in fundamentals.EXERCISES:
         run(exercise, timed(namespace[exercise.entry_point]), 0)
     return spent
 
@@ -199,7 +199,7 @@ def main(arguments):
     rows.append(_report.row("a child's memory beyond the process it is forked from", "", [beyond], [], unit="MiB"))
     if options.seeds:
         solved = functions_of(submissions["student000"])
-        for exercise in list_exercises():
+        for exercise in fundamentals.EXERCISES:
             full = sum(run(exercise, solved[exercise.entry_point], seed).points == exercise.points
                        for seed in range(options.seeds))  # fmt: skip
             print(f"solution of {exercise.id}: all points under {full} of {options.seeds} seeds")

@@ -158,7 +158,7 @@ def main(arguments):
     options = parser.parse_args(arguments)
     methods, seeds = (["Deep CORAL"], 2) if options.quick else (options.methods, options.seeds)
     accuracy, took = {}, {}
-    progress = tqdm(total=seeds * sum(len(RUNS[method]) for method in methods))
+    progress = tqdm(total=seeds * sum(len(RUNS[method]) for method in methods), disable=None)
     for method in methods:
         for seed in range(options.first, options.first + seeds):
             source, _, target, test = adaptation_sets("printed → handwritten", "closed", seed)

@@ -164,9 +164,9 @@ def main(arguments):
     parser.add_argument("--submissions", type=int, default=12)
     parser.add_argument("--pairs", type=int, default=3, help="repeat ours, nbgrader, ours, nbgrader, …")
     parser.add_argument("--seeds", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="four submissions, two pairs")
+    parser.add_argument("--quick", action="store_true", help="two submissions, two pairs")
     options = parser.parse_args(arguments)
-    n, pairs = (4, 2) if options.quick else (options.submissions, options.pairs)
+    n, pairs = (2, 2) if options.quick else (options.submissions, options.pairs)
     submissions = dict(honest(n))
     cold, warm, theirs = [], [], []
     for _ in range(pairs):

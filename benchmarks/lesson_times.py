@@ -26,7 +26,7 @@ def main(arguments):
     known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     seconds, peak = dict(known.get("seconds", {})), dict(known.get("peak_mib", {}))
     rows = []
-    for path in tqdm(select_lessons(["00"] if options.quick else options.lessons)):
+    for path in tqdm(select_lessons(["00"] if options.quick else options.lessons), disable=None):
         runs = [execute(path, threads=2)[0] for _ in range(options.repeats)]
         for run in runs:
             if run.error:

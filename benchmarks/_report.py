@@ -34,8 +34,11 @@ def row(what, peer, ours, theirs, unit="s"):
     return {"what": what, "peer": peer, "ours": ours, "theirs": theirs, "unit": unit}
 
 
-def report(name, rows, packages=(), threads=None):
-    """Print rows; return them with the versions of Python, torch and `packages`, and the number of threads."""
+def report(name, rows, packages=(), threads=None, notes=()):
+    """Print rows and notes; return them with the versions of Python, torch and `packages`, and the number of threads.
+
+    The notes say what the times do not: that both sides give the same result, or how the results differ.
+    """
     versions = {"python": platform.python_version()} | {p: version(p) for p in ("torch", *packages)}
     threads = threads or torch.get_num_threads()
     print(f"\n{name}: " + ", ".join(f"{p} {v}" for p, v in versions.items()) + f", {threads} threads")
@@ -45,8 +48,17 @@ def report(name, rows, packages=(), threads=None):
         print(
             f"{r['what'] + ', ' + r['unit']:56}{statistics.median(r['ours']):10.4g}{theirs:>10}{ratio:>8}  {r['peer']}"
         )
+    for note in notes:
+        print(note)
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    return {"name": name, "machine": machine, "threads": threads, "versions": versions, "rows": rows}
+    return {
+        "name": name,
+        "machine": machine,
+        "threads": threads,
+        "versions": versions,
+        "rows": rows,
+        "notes": list(notes),
+    }
 
 
 def ratio_of(row):

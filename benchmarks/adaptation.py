@@ -169,17 +169,16 @@ def main(arguments):
                 accuracy.setdefault((method, who), []).append(training.evaluate(model, test))
                 progress.update()
     progress.close()
-    print(f"printed → handwritten, closed; {STEPS} steps of {BATCH} + {BATCH} images, {seeds} seeds")
-    print(f"{'':32}{'accuracy':>10}{'ours − theirs, 95%':>24}")
     rows = []
+    notes = [f"accuracy, printed → handwritten, closed; {STEPS} steps of {BATCH} + {BATCH} images, {seeds} seeds:"]
     for method, who in accuracy:
         like = method, "ours, apart" if who == "pytorch-adapt" else "ours"
         compared = ""
         if not who.startswith("ours"):
             if seeds > 1:
                 low, high = ttest_rel(accuracy[like], accuracy[method, who]).confidence_interval()
-                compared = f"{low:+.3f} to {high:+.3f}"
+                compared = f"; ours less theirs {low:+.3f} to {high:+.3f} (95%)"
             rows.append(_report.row(f"a step of {method}", who, took[like], took[method, who], unit="ms"))
-        print(f"{method + ', ' + who:32}{statistics.mean(accuracy[method, who]):10.3f}{compared:>24}")
+        notes.append(f"{method}, {who}: {statistics.mean(accuracy[method, who]):.3f}{compared}")
     peers = [name for name in ("skada", "skorch", "pytorch-adapt") if find_spec(name.replace("-", "_"))]
-    return _report.report("adaptation", rows, peers)
+    return _report.report("adaptation", rows, peers, notes=notes)

@@ -17,6 +17,8 @@ NAMES = ("start_up", "data_generation", "head_training", "transferability", "ada
 
 
 def run(name, arguments):
+    # A process that was spawned would spawn a DataLoader's workers too, slowly, where one from the shell forks them.
+    multiprocessing.set_start_method(None, force=True)
     module = importlib.import_module(f"benchmarks.{name}")
     return module.main(arguments) | {"about": module.__doc__.strip()}
 
@@ -36,11 +38,17 @@ def as_page(found):
         lines += ["", f"*{benchmark['machine']}, {threads}; {versions}.*", ""]
         lines += ["| what | instead | ours | theirs | ratio | repeats |", "|---|---|---|---|---|---|"]
         for row in benchmark["rows"]:
-            ours = f"{statistics.median(row['ours']):.3g} {row['unit']}"
-            theirs = f"{statistics.median(row['theirs']):.3g} {row['unit']}" if row["theirs"] else ""
+            ours, theirs = (f"{_short(row[side])} {row['unit']}" if row[side] else "" for side in ("ours", "theirs"))
             ratio = f"{_report.ratio_of(row):.2f}" if row["theirs"] else ""
             lines.append(f"| {row['what']} | {row['peer']} | {ours} | {theirs} | {ratio} | {len(row['ours'])} |")
+        lines += ["", *(f"- {note}" for note in benchmark["notes"])] if benchmark["notes"] else []
     return "\n".join(lines) + "\n"
+
+
+def _short(values):
+    """The median to three figures, without an exponent."""
+    value = statistics.median(values)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main(arguments):

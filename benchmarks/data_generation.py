@@ -6,6 +6,7 @@ statistics of both outputs stand below the times: a pipeline that does less woul
 """
 
 import argparse
+import itertools
 import statistics
 
 import torch
@@ -84,6 +85,7 @@ def statistics_of(x):
 
 
 def compare(n, shift, pairs):
+    """(row, notes) of one size."""
     what = "glyphs and Shift" if shift else "glyphs"
     runs = {
         workers: _report.alternate(
@@ -93,10 +95,9 @@ def compare(n, shift, pairs):
     }
     workers = min(runs, key=lambda workers: statistics.median(runs[workers][1]))
     pair = statistics_of(batched(n, shift)), statistics_of(one_by_one(n, shift, workers))
-    for name in pair[0]:
-        print(f"{what}, {name}: ours {pair[0][name]:.3f}, the peer's {pair[1][name]:.3f}")
+    notes = [f"{what}, {name}: ours {pair[0][name]:.3f}, the peer's {pair[1][name]:.3f}" for name in pair[0]]
     peer = f"torchvision v2 per image, {workers or 'no'} workers"
-    return _report.row(f"{n:,} images, {what}", peer, *runs[workers])
+    return _report.row(f"{n:,} images, {what}", peer, *runs[workers]), notes
 
 
 def main(arguments):
@@ -107,5 +108,5 @@ def main(arguments):
     options = parser.parse_args(arguments)
     n, pairs = (2000, 2) if options.quick else (options.n, options.pairs)
     batched(256, True), one_by_one(256, True, 0)  # templates and photographs are drawn once
-    rows = [compare(n, shift, pairs) for shift in (False, True)]
-    return _report.report("data_generation", rows, ["torchvision"])
+    rows, notes = zip(*(compare(n, shift, pairs) for shift in (False, True)))
+    return _report.report("data_generation", rows, ["torchvision"], notes=itertools.chain(*notes))

@@ -177,12 +177,12 @@ def main(arguments):
         warm.append(without_start / n)
         theirs.append(seconds)
     equal = sum(our_marks[student] == their_marks[student] for student in submissions)
-    print(f"submissions with equal marks: {equal} of {n}")
+    notes = [f"submissions with equal marks: {equal} of {n}"]
     torch.set_num_threads(1)
     for text in list(submissions.values())[:4]:
         code_seconds(text)  # warm
     code = sum(code_seconds(text) for text in submissions.values()) / n
-    print(f"the students' own code takes {code:.3f} s each on one thread")
+    notes.append(f"the students' own code takes {code:.3f} s each on one thread")
     each = [seconds / n for seconds in theirs]
     rows = [
         _report.row(f"{n} submissions of exercise 01, start included", "nbgrader autograde", cold, theirs),
@@ -195,12 +195,12 @@ def main(arguments):
         ),
     ]
     cpu, peak, beyond = child_resources(submissions["student000"])
-    print(f"one solved notebook: {cpu:.2f} s of CPU in its child, {peak:.0f} MiB resident with what it shares")
+    notes.append(f"one solved notebook: {cpu:.2f} s of CPU in its child, {peak:.0f} MiB resident with what it shares")
     rows.append(_report.row("a child's memory beyond the process it is forked from", "", [beyond], [], unit="MiB"))
     if options.seeds:
         solved = functions_of(submissions["student000"])
         for exercise in fundamentals.EXERCISES:
             full = sum(run(exercise, solved[exercise.entry_point], seed).points == exercise.points
                        for seed in range(options.seeds))  # fmt: skip
-            print(f"solution of {exercise.id}: all points under {full} of {options.seeds} seeds")
-    return _report.report("grading", rows, ["nbgrader"])
+            notes.append(f"solution of {exercise.id}: all points under {full} of {options.seeds} seeds")
+    return _report.report("grading", rows, ["nbgrader"], notes=notes)

@@ -20,6 +20,7 @@ from sklearn.datasets import load_sample_images
 from torch import nn
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+from tqdm import tqdm
 
 from benchmarks import _report
 from tlcourse import data, models, training
@@ -144,16 +145,17 @@ def main(arguments):
         )
     runs = {name: [] for name in works}
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(pairs):
+        for seed in tqdm(range(pairs), disable=None):
             write_photos(folder, seed)
             photos = data.folder(Path(folder) / "train", side=256)
             for name, work in works.items():
                 network, weights = load_network()
                 network = calibrate(network, photos[torch.randperm(len(photos))]) if "stand-in" in weights else network
                 runs[name].append(work(folder, network))
-                seconds, accuracy = runs[name][-1]
-                print(f"{name:16} {seconds:7.1f} s   validation accuracy {accuracy:.3f}   {weights}", flush=True)
     seconds = {name: [run[0] for run in runs[name]] for name in runs}
     peer = f"the tutorial's loop, {epochs} epoch{'s' * (epochs > 1)}"
     rows = [_report.row(f"a new head, {name}", peer, seconds[name], seconds["tutorial"]) for name in list(works)[1:]]
-    return _report.report("head_training", rows, ["torchvision", "scikit-learn"])
+    notes = [
+        f"{name}: validation accuracy {' and '.join(f'{run[1]:.3f}' for run in runs[name])}, {weights}" for name in runs
+    ]
+    return _report.report("head_training", rows, ["torchvision", "scikit-learn"], notes=notes)

@@ -100,14 +100,14 @@ def main(arguments):
         ("LEEP", "Nguyen et al.'s formula", probs, measure.leep, leep_plain),
         ("NCE", "Tran et al.'s formula", source, measure.nce, nce_plain),
     ]
-    rows = []
+    rows, notes = [], []
     with threadpool_limits(limits=1):
         wide = features.astype(np.float64)
         limit = [_report.seconds_of(lambda: wide.T @ wide) for _ in range(pairs)]
         rows.append(_report.row(f"FᵀF alone, {options.n:,}×{options.width}", "", limit, []))
         for name, peer, x, ours, plain in scores:
             gap = abs(ours(x, labels) - plain(x, labels)) / abs(plain(x, labels))
-            print(f"{name}, {peer}: the values differ by {gap:.1e} of themselves")
+            notes.append(f"{name}, {peer}: the values differ by {gap:.1e} of themselves")
             rows.append(compare(name, peer, ours, plain, (x, labels), pairs))
     return _report.report("transferability", rows, ["numpy", "scipy"], threads=1)
 

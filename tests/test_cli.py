@@ -89,9 +89,12 @@ def test_init_copies_and_never_overwrites_a_changed_notebook(tmp_path):
     original = lesson.read_bytes()
     lesson.write_text("mine")
     result = runner.invoke(app, ["init", str(tmp_path)])
-    assert lesson.read_text() == "mine" and "kept" in result.output
+    assert lesson.read_text() == "mine" and "1 with your changes" in " ".join(result.output.split())
+    assert not list(tmp_path.rglob("*.new.ipynb")), "the course's version is the one that the learner began with"
+    assert set(course.copy_course(tmp_path).values()) == {"same", "changed"}
+    (tmp_path / ".tlcourse.json").unlink()  # what was copied is not known any more
+    assert "is kept" in " ".join(runner.invoke(app, ["init", str(tmp_path)]).output.split())
     assert (tmp_path / "notebooks" / "01_fundamentals.new.ipynb").read_bytes() == original
-    assert set(course.copy_course(tmp_path).values()) == {"same", "kept"}
 
 
 def test_init_again_brings_what_is_new_and_leaves_what_was_run(monkeypatch, tmp_path):
@@ -119,6 +122,7 @@ def test_init_again_brings_what_is_new_and_leaves_what_was_run(monkeypatch, tmp_
     assert "More." in (mine / "notebooks" / "00_start_here.new.ipynb").read_text()
     assert done["notebooks/01_fundamentals.ipynb"] == "updated" and "More." in untouched.read_text()
     assert done["notebooks/07_new.ipynb"] == "new"
+    assert course.copy_course(mine)["notebooks/00_start_here.ipynb"] == "changed", "offered once"
     assert not list(mine.rglob("*.part"))
 
 

@@ -131,6 +131,26 @@ def test_an_interruption_keeps_what_is_done(monkeypatch, tmp_path):
     assert CliRunner().invoke(app, arguments).exit_code == 0 and [seed for _, seed, _ in calls] == [5]
 
 
+def test_an_interruption_keeps_what_is_under_way(monkeypatch, tmp_path):
+    path, record = make_notebook(tmp_path / "01_demo.ipynb", "1"), tmp_path / "c.runs.jsonl"
+    started = threading.Event()
+
+    def work(path, seed):
+        if seed == 4:
+            started.set()
+            time.sleep(0.5)
+            return execution(seed, seed)
+        assert started.wait(10)
+        raise KeyboardInterrupt
+
+    fake(monkeypatch, work)
+    with pytest.raises(KeyboardInterrupt):
+        evidence.execute_seeds([path], [4, 5], jobs=2, record=record)
+    calls = fake(monkeypatch)
+    evidence.execute_seeds([path], [4, 5], record=record)
+    assert [seed for _, seed, _ in calls] == [5]
+
+
 @pytest.mark.parametrize("strict, status", [([], 0), (["--strict"], 1)])
 def test_the_command_prints_writes_and_is_strict_if_told(monkeypatch, tmp_path, strict, status):
     path = make_notebook(

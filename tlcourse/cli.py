@@ -366,11 +366,11 @@ def _report_copies(folder):
     for name, state in done.items():
         if state == "kept":
             beside = Path(name).with_suffix(".new.ipynb").name
-            err.print(f"{name} was changed by you and is kept; the course's version lies beside it as {beside}")
-    counts = {state: sum(found == state for found in done.values()) for state in ("new", "updated", "same")}
+            err.print(f"{name} was changed by you and is kept; the course's new version lies beside it as {beside}")
+    counts = {state: sum(found == state for found in done.values()) for state in ("new", "updated", "same", "changed")}
     err.print(
         f"{folder}: {counts['new']} notebooks copied, {counts['updated']} brought up to date, "
-        f"{counts['same']} are the course's already"
+        f"{counts['same']} are the course's already, {counts['changed']} with your changes"
     )
 
 

@@ -50,8 +50,9 @@ def copy_course(folder):
 
     Returns:
         dict from each notebook (path relative to folder) to "new"; "same" (its cells are the course's, run or not);
-        "updated" (nobody had touched it since it was copied, so the course's new version took its place); or "kept" (it
-        was changed there, and the course's version lies beside it as NAME.new.ipynb).
+        "updated" (nobody had touched it since it was copied, so the course's new version took its place); "changed" (it
+        was changed there, and the course's is the version that it was made from); or "kept" (both were changed, and the
+        course's version lies beside it as NAME.new.ipynb).
 
     Raises:
         OSError: the folder cannot be written to.
@@ -72,12 +73,13 @@ def copy_course(folder):
                     done[name] = "same"
                 elif _digest(present) == copied.get(name):
                     done[name] = "updated"
+                elif _digest(content) == copied.get(name):
+                    done[name] = "changed"
                 else:
                     done[name] = "kept"
                     target = target.with_suffix(".new.ipynb")
-                if done[name] != "same":
+                if done[name] in ("new", "updated", "kept"):
                     write_whole(target, content)
-                if done[name] in ("new", "updated"):
                     copied[name] = _digest(content)
         write_whole(record, (json.dumps(copied, indent=1) + "\n").encode())
     except OSError as error:

@@ -36,6 +36,7 @@ def execute_seeds(paths, seeds, *, jobs=1, dask=None, record=None, on_done=None)
 
     Raises:
         ImportError: dask is given, and Dask is not installed.
+        KeyboardInterrupt: passed on, when what was under way has ended and is in the record.
         OSError: record cannot be written to, or no scheduler answers.
         RuntimeError: there is no kernel to run notebooks with.
     """
@@ -185,7 +186,12 @@ def _over_threads(jobs):
         try:
             futures = {pool.submit(_execute, path, seed, threads): (path, seed) for path, seed in tasks}
             for future in as_completed(futures):
+                yield futures.pop(future), future.result()
+        except KeyboardInterrupt:  # what is under way ends, and is not lost
+            pool.shutdown(wait=False, cancel_futures=True)
+            for future in as_completed(future for future in futures if not future.cancelled()):
                 yield futures[future], future.result()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import gaussian_blur, rotate
 from tlcourse.data.images import Images
 
 _RANDOM = ("clutter", "polarity", "background", "noise")
-_PART = 250  # images at a time: small parts stay in cache
+_PART = 100  # images at a time: small parts stay in cache
 _SHARP = 0.05  # pixels; a narrower Gaussian does not reach the next pixel
 _WINDOW, _WINDOWS = 8, 6  # side of a piece of clutter in pixels, and how many there are at strength 1
 
@@ -68,23 +68,23 @@ class Shift:
         drawn = {name: torch.Generator().manual_seed(self.seed * 10 + i) for i, name in enumerate(_RANDOM)}
         parts = [slice(start, start + _PART) for start in range(0, n, _PART)]
         changed = torch.empty_like(x)
-        if self.rotation:
-            for part in parts:
-                changed[part] = rotate(x[part], 90 * self.rotation, InterpolationMode.BILINEAR)
-            x = changed
-        if self.clutter:
+        if self.clutter:  # with pieces of other images, as turned as their own
+            if self.rotation:
+                x = torch.cat([self._turned(x[part]) for part in parts])
             x = _add_clutter(x, self.clutter, drawn["clutter"])
-        swapped = torch.rand(n, 1, 1, 1, generator=drawn["polarity"]) < self.polarity
+        swapped = torch.rand(n, 1, 1, 1, generator=drawn["polarity"]).lt_(self.polarity)
         if self.background:
             crops, places = _draw_crops(n, drawn["background"])
         blur = [_blur_matrix(side, 3 * self.blur) for side in x.shape[-2:]] if 3 * self.blur > _SHARP else None
         for part in parts:
             now = x[part]
+            if self.rotation and not self.clutter:
+                now = self._turned(now)
             if self.polarity:
-                now = torch.where(swapped[part], 1 - now, now)
+                now = (swapped[part] - now).abs_()  # 1 − x where ink and paper swap, and x elsewhere
             if self.background:
                 which, top, left = places[:, part]
-                now = (now - self.background * crops[which, :, top, left]).abs()
+                now = (now - self.background * crops[which, :, top, left]).abs_()
             if self.contrast:
                 now = 0.5 + (1 - 0.9 * self.contrast) * (now - 0.5)
             if blur is not None:
@@ -93,6 +93,9 @@ class Shift:
                 now = now + 0.5 * self.noise * torch.randn(now.shape, generator=drawn["noise"])
             torch.clamp(now, 0, 1, out=changed[part])
         return Images(changed, images.y, images.classes)
+
+    def _turned(self, x):
+        return rotate(x, 90 * self.rotation, InterpolationMode.BILINEAR)
 
 
 def _blur_matrix(side, sigma):

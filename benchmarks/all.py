@@ -41,7 +41,8 @@ def as_page(found):
             ours, theirs = (f"{_short(row[side])} {row['unit']}" if row[side] else "" for side in ("ours", "theirs"))
             ratio = f"{_report.ratio_of(row):.2f}" if row["theirs"] else ""
             lines.append(f"| {row['what']} | {row['peer']} | {ours} | {theirs} | {ratio} | {len(row['ours'])} |")
-        lines += ["", *(f"- {note}" for note in benchmark["notes"])] if benchmark["notes"] else []
+        if benchmark["notes"]:
+            lines += ["", *(f"- {note}" for note in benchmark["notes"])]
     return "\n".join(lines) + "\n"
 
 

@@ -28,7 +28,7 @@ def direct_logme(features, labels):
         y = (labels == label).astype(float)
 
         def cost(log_alpha_beta, y=y):
-            alpha, beta = np.exp(log_alpha_beta)
+            alpha, beta = np.exp(np.minimum(log_alpha_beta, 700))  # a simplex may step out of the range of doubles
             return -multivariate_normal.logpdf(y, np.zeros(n), np.eye(n) / beta + gram / alpha)
 
         starts = [(a, b) for a in (-2, 2, 6) for b in (0, 3)]

@@ -711,7 +711,7 @@ def test_a_notebook_of_deadly_cells_has_a_budget(judge, code, monkeypatch):
     rows = judge.grade(nbformat.writes(notebook).encode())
     assert time.monotonic() - started < 120
     assert {row["status"] for row in rows} == {"timeout"} and "was not run" in rows[0]["message"]
-    many = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")] * 2001)
+    many = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1") for _ in range(2001)])
     assert "over 2,000 cells" in judge.grade(nbformat.writes(many).encode(), "01_fundamentals")[0]["message"]
 
 

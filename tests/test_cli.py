@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from tlcourse import course, models
+from tlcourse import course, doctor, models
 from tlcourse.cli import app
 from tlcourse.execution import Execution, execute
 
@@ -59,6 +59,19 @@ def test_doctor_reports_damaged_weights_as_bad(monkeypatch):
     monkeypatch.setattr(models, "load", damaged)
     result = runner.invoke(app, ["doctor"])
     assert result.exit_code == 1 and "damaged" in result.output
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(doctor.OPTIONAL, "a-package-that-nobody-has", "test")
+    assert "'tlcourse[test]'" in runner.invoke(app, ["doctor"]).output
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)
+    result = runner.invoke(app, ["lab"])
+    assert result.exit_code == 2 and "pip install 'tlcourse[lab]'" in result.output
+
+
+def test_a_path_in_brackets_is_printed_as_it_is(tmp_path):
+    result = runner.invoke(app, ["progress", str(tmp_path / "[red]mine[/] :smile:")])
+    assert result.exit_code == 2 and "[red]mine[/] :smile:" in result.output.replace("\n", "")
 
 
 def test_zoo_prints_the_cards():

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from tlcourse.console import err, out, progress_bar, stop
 from tlcourse.grading import commands
@@ -83,7 +84,7 @@ def doctor():
     """Check this installation and say what works."""
     from tlcourse.doctor import diagnose
 
-    marks = {"ok": "[green]✓[/]", "note": "[yellow]–[/]", "bad": "[red]✗[/]"}
+    marks = {"ok": Text("✓", "green"), "note": Text("–", "yellow"), "bad": Text("✗", "red")}
     rows = diagnose()
     table = Table(title="tlcourse doctor")
     for heading in ("", "what", "detail"):
@@ -131,8 +132,8 @@ def run(
         out.print(table)
     for result in results:
         if result.error:
-            err.print(f"[red]{result.notebook}[/]: ", end="")
-            err.print(result.error, markup=False)
+            err.print(f"{result.notebook}: ", style="red", end="")
+            err.print(result.error)
     raise typer.Exit(int(any(result.error for result in results)))
 
 
@@ -187,10 +188,10 @@ def claims(
     if json_file is not None:
         write_whole(json_file, evidence.as_json(summary).encode())
         json_file.with_suffix(".html").write_text(evidence.as_page(summary), encoding="utf-8")
-        err.print(f"wrote {json_file} and {json_file.with_suffix('.html')}", markup=False)
+        err.print(f"wrote {json_file} and {json_file.with_suffix('.html')}")
     for execution in executions:
         if execution.error:
-            err.print(f"{execution.notebook}, seed {execution.seed}: {execution.error}", markup=False)
+            err.print(f"{execution.notebook}, seed {execution.seed}: {execution.error}")
     failed = any(execution.error for execution in executions)
     raise typer.Exit(int(failed or (strict and summary["totals"]["weak"] > 0)))
 
@@ -288,7 +289,7 @@ def check_notebook(
     else:
         for verdict in verdicts:
             style = "green" if verdict["passed"] else "red"
-            out.print(verdict["text"], style=style, markup=False, highlight=False, soft_wrap=True)
+            out.print(verdict["text"], style=style, highlight=False, soft_wrap=True)
     if not verdicts:
         stop(f"{notebook} has no check cells; give a notebook from exercises/", 2)
     raise typer.Exit(int(not all(verdict["passed"] for verdict in verdicts)))

@@ -2,9 +2,11 @@
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-out = Console()
-err = Console(stderr=True)
+# Messages hold extras, lists and paths in brackets; rich would take these for its markup and leave them out.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 
 def progress_bar(quiet, rate=False):
@@ -30,5 +32,5 @@ def progress_bar(quiet, rate=False):
 
 def stop(message, status):
     """End the command with a message and an exit status: 1 where something that was run failed, 2 for wrong use."""
-    err.print(f"[red]error:[/] {message}", highlight=False)
+    err.print(Text("error:", "red"), message, highlight=False, soft_wrap=True)
     raise typer.Exit(status)

@@ -40,7 +40,7 @@ def grade(
         policy = results.Policy(due, late_per_day) if due is not None else None
         out_dir.mkdir(parents=True, exist_ok=True)
         for name in handed_in.strangers(submissions) if submissions.is_dir() else []:
-            err.print(f"not graded: {name} lies beside the students' folders, not in one", markup=False)
+            err.print(f"not graded: {name} lies beside the students' folders, not in one")
         with progress_bar(as_json, rate=True) as progress:
             task = progress.add_task("grading", total=None)
             rows = batch.grade_folder(
@@ -66,8 +66,8 @@ def grade(
         for row in rows:
             print(json.dumps(row))
     else:
-        err.print(reports.summary(rows), markup=False)
-        err.print(f"Open {out_dir / 'index.html'}", markup=False)
+        err.print(reports.summary(rows))
+        err.print(f"Open {out_dir / 'index.html'}")
     raise typer.Exit(int(any(row["fault"] == "grader" for row in rows)))
 
 
@@ -85,7 +85,7 @@ def override(
         results.add_override(out_dir, student, exercise, points, reason)
     except (ValueError, OSError) as error:
         stop(str(error), 2)
-    err.print(f"{student}, {exercise}: {points:g} points", markup=False)
+    err.print(f"{student}, {exercise}: {points:g} points")
 
 
 def export(
@@ -105,11 +105,11 @@ def export(
         rows = results.read_final(out_dir)
         if gradescope:
             paths = exports.write_gradescope(rows, target)
-            err.print(f"{len(paths)} files written to {target}", markup=False)
+            err.print(f"{len(paths)} files written to {target}")
             return
         pairs = [text.rpartition("=")[::2] for text in column or ["student=student", "total=total"]]
         absent = exports.write_columns(rows, target, dict(pairs), roster, match)
     except (ValueError, OSError) as error:
         stop(str(error), 2)
     for name in absent:
-        err.print(f"not in {roster}: {name}", markup=False)
+        err.print(f"not in {roster}: {name}")

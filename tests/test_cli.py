@@ -164,6 +164,7 @@ def test_lab_starts_jupyterlab_on_the_first_lesson(monkeypatch, tmp_path):
     started = []
 
     monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", lambda argv: started.extend(argv))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")  # which the command adds to
     folder = tmp_path / "mine"
     assert runner.invoke(app, ["lab", str(folder), "--no-browser"]).exit_code == 0
     assert f"--ServerApp.root_dir={folder}" in started and "--no-browser" in started

@@ -36,6 +36,9 @@ def lab(
     arguments.append(f"--LabApp.default_url=/lab/tree/{_notebook_to_open(folder, first).as_posix()}")
     if not browser:
         arguments.append("--no-browser")
+    # No question about Jupyter's news over the first figure; what you choose in JupyterLab's settings still counts.
+    settings = [os.environ.get("JUPYTER_CONFIG_PATH", ""), str(Path(__file__).parent / "jupyter")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
     # As root, Jupyter refuses to start unless told; the course has nothing that would need the refusal.
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--allow-root")

@@ -25,6 +25,7 @@ EXERCISES = [path.name for path in sorted((course_root() / "exercises").glob("*.
 # What JupyterLab itself says of the notebook in front: ready when its kernel answers, and done when its last cell has.
 READY = "async () => { await window.jupyterapp.shell.currentWidget?.sessionContext?.ready; }"
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+GO_TO_TOP = "async () => { await window.jupyterapp.shell.currentWidget.content.scrollToItem(0, 'start'); }"
 SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save'); }"
 
 
@@ -103,14 +104,16 @@ def assert_ran(notebook):
     assert "did not hold in this run" not in str(outputs)
 
 
-def photograph(page, name):
-    """Pictures at a laptop's width and at a narrow one, of the top and of what is in view."""
+def photograph(page, name, area=None):
+    """Pictures at a laptop's width and at a narrow one, of the area or of what is in view."""
     folder = os.environ.get("SCREENSHOTS")
     if folder is None:
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
     for width in (1280, 800):
         page.set_viewport_size({"width": width, "height": 900})
+        if area is not None:
+            area.scroll_into_view_if_needed()
         page.screenshot(path=Path(folder) / f"{name}-{width}.png")
     page.set_viewport_size({"width": 1280, "height": 900})
 
@@ -155,7 +158,8 @@ def test_a_lesson_runs_and_its_figures_and_quizzes_react(open_notebook, lab, nam
     path = f"notebooks/{name}"
     page = open_notebook(path)
     assert_ran(run_all(page, lab[1], path))
-    page.keyboard.press("Control+Home")
+    assert not page.get_by_text("official Jupyter news").count()
+    page.evaluate(GO_TO_TOP)
     photograph(page, name.removesuffix(".ipynb"))
 
     for picture in page.locator(".jp-OutputArea img").all():
@@ -166,7 +170,7 @@ def test_a_lesson_runs_and_its_figures_and_quizzes_react(open_notebook, lab, nam
         area.scroll_into_view_if_needed()
         for control in area.locator("select, input[type=number]").all():
             assert set_until_the_alt_text_changes(page, area, control), f"figure {i}: a control does nothing"
-        photograph(page, f"{name.removesuffix('.ipynb')}-figure-{i}")
+        photograph(page, f"{name.removesuffix('.ipynb')}-figure-{i}", area)
 
     quizzes = page.locator(".jp-OutputArea-output").filter(has=page.get_by_role("button", name="Commit"))
     assert quizzes.count()

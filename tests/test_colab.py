@@ -90,7 +90,7 @@ def colab(tmp_path_factory):
         "    return {'ipynb': json.load(open(os.environ['OPEN_NOTEBOOK']))}\n"
     )
     (package / "files.py").write_text("def download(path):\n    print('downloaded', path)\n")
-    return python, package.parent.parent
+    return os.path.abspath(python), package.parent.parent
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_a_lesson_runs_and_its_figures_and_quizzes_react(open_notebook, lab, nam
     assert_ran(run_all(page, lab[1], path))
     assert not page.get_by_text("official Jupyter news").count()
     page.evaluate(GO_TO_TOP)
-    photograph(page, name.removesuffix(".ipynb"))
+    photograph(page, name.removesuffix(".ipynb"), page.locator(".jp-NotebookPanel:visible h1").first)
 
     for picture in page.locator(".jp-OutputArea img").all():
         assert len(picture.get_attribute("alt") or "") > 20

@@ -22,11 +22,11 @@ import psutil
 import torch
 
 from benchmarks import _report
+from tlcourse.authoring.release import write_nbgrader_course
 from tlcourse.checks import fundamentals, run
 from tlcourse.course import course_root
 from tlcourse.grading import batch
 from tlcourse.grading.judge import Judge
-from tlcourse.release import write_nbgrader_course
 
 NAME = "01_fundamentals"
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks import _report
 from tlcourse.course import select_lessons
-from tlcourse.execution import execute
+from tlcourse.course.run import execute
 
 
 def main(arguments):

@@ -14,7 +14,7 @@ import nbformat
 
 from benchmarks import _report
 from tlcourse.course import course_root
-from tlcourse.execution import execute
+from tlcourse.course.run import execute
 
 TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 PLAIN = """\

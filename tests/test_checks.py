@@ -6,17 +6,11 @@ import sys
 from dataclasses import replace
 from functools import cache
 
-import answers_adaptation
-import answers_finetuning
-import answers_fundamentals
-import answers_mismatch
-import answers_negative
-import answers_pretrained
-import answers_sources
 import nbformat
 import numpy as np
 import pytest
 import torch
+from answers import load_answers
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,24 +22,9 @@ from tlcourse.checks.compare import Unreadable, as_plain, differs, misfit
 from tlcourse.course import course_root
 
 SEEDS = (0, 11, 222)
-RIGHT = [
-    *answers_fundamentals.RIGHT,
-    *answers_pretrained.RIGHT,
-    *answers_finetuning.RIGHT,
-    *answers_negative.RIGHT,
-    *answers_mismatch.RIGHT,
-    *answers_adaptation.RIGHT,
-    *answers_sources.RIGHT,
-]
-WRONG = [
-    *answers_fundamentals.WRONG,
-    *answers_pretrained.WRONG,
-    *answers_finetuning.WRONG,
-    *answers_negative.WRONG,
-    *answers_mismatch.WRONG,
-    *answers_adaptation.WRONG,
-    *answers_sources.WRONG,
-]
+ANSWERS = load_answers()
+RIGHT = [row for module in ANSWERS.values() for row in module.RIGHT]
+WRONG = [row for module in ANSWERS.values() for row in module.WRONG]
 NOTEBOOKS = {path.stem[:2]: path.name for path in (course_root() / "solutions").glob("*.ipynb")}
 
 
@@ -196,8 +175,8 @@ def test_the_same_seed_gives_the_same_cases_and_another_gives_others():
 
 def test_check_shows_the_verdict_and_raises_only_under_strict(monkeypatch):
     shown = []
-    monkeypatch.setattr("tlcourse.checks.exercise.display", lambda bundle, raw: shown.append(bundle["text/plain"]))
-    checks.check("01.2", answers_fundamentals.labels_by_scan)
+    monkeypatch.setattr("tlcourse.checks.front.display", lambda bundle, raw: shown.append(bundle["text/plain"]))
+    checks.check("01.2", ANSWERS["fundamentals"].labels_by_scan)
     checks.check("01.2", lambda n, a, t: 1)
     assert shown[0] == "✓ Exercise 01.2, 5 of 5 points: Every case passes."
     assert shown[1].startswith("✗ Exercise 01.2, 0 of 5 points: ")
@@ -338,7 +317,7 @@ def test_a_folder_of_the_instructor_adds_exercises(monkeypatch, tmp_path):
 
 
 def test_award_returns_points_and_raises_for_none():
-    assert checks.award("01.2", answers_fundamentals.labels_by_scan) == 5
+    assert checks.award("01.2", ANSWERS["fundamentals"].labels_by_scan) == 5
     assert checks.award("01.2", lambda n, a, t: np.exp(np.interp(t, a, np.log(n)))) == 3
     with pytest.raises(checks.CheckFailed, match=r"exercise 01\.2"):
         checks.award("01.2", lambda n, a, t: None)

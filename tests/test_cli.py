@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tlcourse import course, doctor, models
 from tlcourse.cli import app
-from tlcourse.execution import Execution, execute
+from tlcourse.course.run import Execution, execute
 
 runner = CliRunner()
 
@@ -82,7 +82,7 @@ def test_zoo_prints_the_cards():
 
 def test_pretrain_compares_with_the_card(monkeypatch, tmp_path):
     card = next(card for card in models.zoo() if card.name == "letters")
-    monkeypatch.setattr(models, "pretrain", lambda name, out, root, progress: card)
+    monkeypatch.setattr("tlcourse.authoring.pretrain.pretrain", lambda name, out, root, progress: card)
     result = runner.invoke(app, ["pretrain", "letters", "--out", str(tmp_path)])
     assert result.exit_code == 0
     assert result.output.count(f"{card.accuracy['held-out warps']:.4f}") == 2
@@ -212,12 +212,12 @@ def test_a_dead_kernel_is_an_error_of_its_notebook(tmp_path):
 def test_run_prints_a_table_writes_pages_and_fails_with_its_lessons(monkeypatch, tmp_path):
     good = make_notebook(tmp_path / "01_good.ipynb", SETUP, "teach.claim('01.1', 'Holds.', 2, at_least=1)")
     bad = make_notebook(tmp_path / "02_bad.ipynb", "1 / 0")
-    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [good, bad])
+    monkeypatch.setattr("tlcourse.course.find.select_lessons", lambda chosen: [good, bad])
     result = runner.invoke(app, ["run", "--out", str(tmp_path / "out")])
     assert result.exit_code == 1 and "ZeroDivisionError" in result.output and "1/1" in result.output
     assert "Claim 01.1" in (tmp_path / "out" / "01_good.html").read_text(encoding="utf-8")
     assert nbformat.read(tmp_path / "out" / "02_bad.ipynb", as_version=4).cells[0].outputs
-    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [good])
+    monkeypatch.setattr("tlcourse.course.find.select_lessons", lambda chosen: [good])
     result = runner.invoke(app, ["run", "--json"])
     assert result.exit_code == 0 and json.loads(result.stdout)[0]["notebook"] == "01_good"
 
@@ -254,7 +254,7 @@ def test_check_passes_a_solved_notebook_and_names_what_is_none(tmp_path):
 
 @pytest.mark.parametrize("arguments", [["run", "00", "--out"], ["claims", "00", "--seeds", "1", "--json"]])
 def test_results_that_cannot_be_written_are_refused_before_the_work(tmp_path, arguments, monkeypatch):
-    for module in ("execution", "evidence"):
+    for module in ("course.run", "authoring.claims_over_seeds"):
         monkeypatch.setattr(f"tlcourse.{module}.execute", lambda *args, **kwargs: pytest.fail("it ran"))
     (tmp_path / "file").write_text("")
     result = runner.invoke(app, [*arguments, str(tmp_path / "file" / "x" / "y")])
@@ -266,7 +266,7 @@ def test_a_disk_that_fills_up_keeps_what_was_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     execution = Execution("00_start_here", 0, 1.0, None, [], None)
-    monkeypatch.setattr("tlcourse.execution.execute", lambda *args, **kwargs: (execution, nbformat.v4.new_notebook()))
+    monkeypatch.setattr("tlcourse.course.run.execute", lambda *args, **kwargs: (execution, nbformat.v4.new_notebook()))
     monkeypatch.setattr("nbformat.write", full)
     result = runner.invoke(app, ["run", "00", "--out", str(tmp_path / "out")])
     assert result.exit_code == 1 and "No space left" in " ".join(result.output.split())

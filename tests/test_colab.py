@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from packaging.requirements import Requirement
 
 from tlcourse.course import course_root, select_lessons
-from tlcourse.execution import execute
+from tlcourse.course.run import execute
 
 ROOT = course_root()
 

@@ -8,8 +8,8 @@ import torch
 from scipy.stats import weightedtau
 
 from tlcourse import data, measure, models, teach, training
+from tlcourse.authoring.pretrain import turn_quarters
 from tlcourse.measure import leaderboard
-from tlcourse.models.pretrain import turn_quarters
 
 TABLE = teach.load_results("leaderboard")
 

@@ -6,7 +6,7 @@ from PIL import Image
 from torchvision import models as torchvision_models
 
 from tlcourse.course import course_root
-from tlcourse.execution import execute
+from tlcourse.course.run import execute
 
 
 def printed(notebook, id):

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from tlcourse import adapt, models, training
+from tlcourse.models.groups import find_part
 from tlcourse.training.lora import LowRank
-from tlcourse.training.parts import find_part
 
 
 def need(package):

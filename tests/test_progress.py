@@ -22,7 +22,7 @@ SOLUTIONS = course_root() / "solutions"
 def shown(monkeypatch):
     """What was displayed, as plain text and as HTML."""
     seen = []
-    for module in (sys.modules["tlcourse.teach.progress"], sys.modules["tlcourse.checks.exercise"]):
+    for module in (sys.modules["tlcourse.teach.progress"], sys.modules["tlcourse.checks.front"]):
         monkeypatch.setattr(module, "display", lambda mime, raw: seen.append(mime))
     return seen
 
@@ -53,14 +53,16 @@ def test_the_file_lies_beside_the_folders_of_the_notebooks(monkeypatch, tmp_path
 
 
 def test_two_notebooks_at_once_lose_nothing(tmp_path):
-    code = "import sys; from tlcourse import progress\nfor i in range(40): progress.record(f'{sys.argv[1]}.{i}')"
+    code = "import sys; from tlcourse.course import progress\nfor i in range(40): progress.record(f'{sys.argv[1]}.{i}')"
     writers = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("01", "02")]
     assert [writer.wait() for writer in writers] == [0, 0]
     assert len(progress.read_passed()) == 80
 
 
 def test_a_killed_kernel_leaves_a_whole_file_and_no_lock():
-    code = "import itertools\nfrom tlcourse import progress\nfor i in itertools.count(): progress.record(f'01.{i}')"
+    code = (
+        "import itertools\nfrom tlcourse.course import progress\nfor i in itertools.count(): progress.record(f'01.{i}')"
+    )
     writer = subprocess.Popen([sys.executable, "-c", code])
     while len(progress.read_passed()) < 5:
         assert writer.poll() is None

@@ -9,9 +9,9 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
+from tlcourse.authoring.release import release_all, release_notebook
 from tlcourse.cli import app
 from tlcourse.course import course_root
-from tlcourse.release import release_all, release_notebook
 
 ROOT = course_root()
 

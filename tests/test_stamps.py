@@ -5,9 +5,9 @@ import sys
 import nbformat
 import pytest
 
-from tlcourse import stamps
+from tlcourse.authoring import stamps
+from tlcourse.authoring.release import release_all
 from tlcourse.course import course_root
-from tlcourse.release import release_all
 
 LESSON = """\
 [markdown] # Title

@@ -2,6 +2,8 @@
 
 import importlib
 
+from tlcourse import _moved  # noqa: F401  (old names go on working)
+
 __version__ = "0.1.0"
 
 _SUBMODULES = ("adapt", "checks", "data", "measure", "models", "progress", "teach", "training")

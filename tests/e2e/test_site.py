@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from tlcourse.course import course_root
-from tlcourse.execution import execute
+from tlcourse.course.run import execute
 
 pytestmark = pytest.mark.e2e
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from tlcourse.adapt.entropy import information_maximisation
-from tlcourse.models.zoo import head_name
+from tlcourse.models.groups import head_name
 from tlcourse.training.features import extract_features
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tlcourse.adapt.entropy import entropy
-from tlcourse.models.zoo import head_name
+from tlcourse.models.groups import head_name
 from tlcourse.training.fitting import make_schedule, pick_device
 
 

@@ -1,18 +1,9 @@
 """The exercises, and the verdict on an answer to one."""
 
-from tlcourse.checks.exercise import (
-    Case,
-    CheckFailed,
-    Exercise,
-    NoAnswer,
-    Verdict,
-    award,
-    check,
-    find_exercise,
-    judge,
-    list_exercises,
-    run,
-)
+from tlcourse.checks.front import CheckFailed, award, check
+from tlcourse.checks.judge import judge, run
+from tlcourse.checks.registry import find_exercise, find_observer, list_exercises
+from tlcourse.checks.spec import Case, Exercise, NoAnswer, Verdict
 
 __all__ = [
     "Case",
@@ -23,6 +14,7 @@ __all__ = [
     "award",
     "check",
     "find_exercise",
+    "find_observer",
     "judge",
     "list_exercises",
     "run",

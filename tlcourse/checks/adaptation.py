@@ -13,7 +13,7 @@ from torch import nn
 
 from tlcourse.adapt import DomainDiscriminator, coral_loss, entropy, mutual_information, reversal_strength
 from tlcourse.checks.compare import as_array, differs, misfit, name_mistake, named_tensors, same_tensors
-from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.checks.spec import Case, Exercise
 
 _NO_GRADIENT = "Return a tensor without dimensions that has a gradient: no item(), no torch.no_grad()."
 _CHANGED = "The features are others than before your call. Leave them as they are: no change in place."

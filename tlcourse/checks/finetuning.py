@@ -9,7 +9,7 @@ from scipy.stats import norm, sem, t
 from torch import nn
 
 from tlcourse.checks.compare import as_plain, differs, misfit, project, same_tensors, short_name, type_name
-from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.checks.spec import Case, Exercise
 from tlcourse.models import tiny_resnet
 from tlcourse.training import freeze, list_parts
 

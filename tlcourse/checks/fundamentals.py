@@ -20,7 +20,7 @@ from tlcourse.checks.compare import (
     short_name,
     type_name,
 )
-from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.checks.spec import Case, Exercise
 from tlcourse.models import tiny_resnet
 
 # 01.1 The gain, with its uncertainty

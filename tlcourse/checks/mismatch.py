@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.special import softmax
 
 from tlcourse.checks.compare import as_array, differs, misfit, name_mistake
-from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.checks.spec import Case, Exercise
 from tlcourse.models import tiny_resnet
 from tlcourse.training import extract_features
 

@@ -7,7 +7,7 @@ from scipy.stats import norm, sem, t
 from torch import nn
 
 from tlcourse.checks.compare import as_array, differs, misfit, project, same_tensors
-from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.checks.spec import Case, Exercise
 from tlcourse.models import tiny_resnet
 
 _PIXELS = 16  # a quarter of the work of 32; the network takes any size

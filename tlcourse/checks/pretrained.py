@@ -10,7 +10,7 @@ from torchvision.transforms.v2.functional import resize
 
 from tlcourse import data, models
 from tlcourse.checks.compare import as_array, differs, misfit, type_name
-from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.checks.spec import Case, Exercise
 
 # 02.1 Prepare photos as the weights want them
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tlcourse.checks.compare import as_array, differs, misfit
-from tlcourse.checks.exercise import Case, Exercise
+from tlcourse.checks.spec import Case, Exercise
 from tlcourse.models import tiny_resnet
 from tlcourse.training import extract_features
 

@@ -21,8 +21,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from tlcourse import checks
 from tlcourse.checks.compare import as_plain
+from tlcourse.course.read import read_cells
 from tlcourse.grading import wire
-from tlcourse.grading.notebook import read_cells
 
 _TIMING_MAGICS = ("time", "timeit", "capture", "prun")
 

@@ -14,8 +14,8 @@ import numpy as np
 import tlcourse
 from tlcourse import checks
 from tlcourse.course import exercise_notebooks
+from tlcourse.course.read import releases
 from tlcourse.grading.answer import Answer, Missing
-from tlcourse.grading.notebook import releases
 from tlcourse.grading.sandbox import ChildEnded, Raised, Sandbox
 
 MAX_CELLS, MAX_MESSAGE = 2000, 600  # cells of a notebook; characters of a message

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tlcourse.files import write_whole
+from tlcourse.course.files import write_whole
 from tlcourse.grading import reports
 
 

@@ -6,8 +6,8 @@ import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tlcourse import data, models, training
+from tlcourse.authoring.pretrain import turn_quarters
 from tlcourse.measure.transferability import h_score, knn_accuracy, leep, logme, nce, probe_accuracy, transrate
-from tlcourse.models.pretrain import turn_quarters
 
 CANDIDATES = (
     "letters",

@@ -10,6 +10,7 @@ from safetensors.torch import load as parse_safetensors
 from torch import nn
 from torchvision import models as torchvision_models
 
+from tlcourse.models.groups import head_name
 from tlcourse.models.tiny_resnet import tiny_resnet
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -85,20 +86,6 @@ def load(name, num_classes=None, seed=0):
     if num_classes is not None:
         _replace_head(model, num_classes, seed)
     return model.eval()
-
-
-def head_name(model):
-    """Name of the last linear layer of a network: its head ("fc" in a ResNet).
-
-    Raises:
-        ValueError: the network has no linear layer.
-    """
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError(
-            f"model: {type(model).__name__} has no nn.Linear to use as its head; replace its last layer yourself"
-        )
-    return linear[-1]
 
 
 def _replace_head(model, num_classes, seed):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from IPython import get_ipython
 
-from tlcourse.files import write_whole
+from tlcourse.course.files import write_whole
 
 
 def submission(notebook=None):
@@ -28,7 +28,7 @@ def submission(notebook=None):
         ValueError: it is not one of the course's exercise notebooks.
         OSError: the file cannot be written.
     """
-    from tlcourse.grading.notebook import read_cells, releases  # not at the top: nbformat takes 0.8 s in every lesson
+    from tlcourse.course.read import read_cells, releases  # not at the top: nbformat takes 0.8 s in every lesson
 
     on_colab = "google.colab" in sys.modules
     content = _ask_colab() if on_colab and notebook is None else _find(notebook).read_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from IPython.display import display
 
-from tlcourse.progress import next_exercise, progress_folder, read_lessons
+from tlcourse.course.progress import next_exercise, progress_folder, read_lessons
 
 
 def progress():

@@ -3,7 +3,7 @@
 import torch
 
 from tlcourse.data.images import Images
-from tlcourse.models.zoo import head_name
+from tlcourse.models.groups import head_name
 from tlcourse.training.modes import evaluating
 
 

@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 from torch import nn
 
-from tlcourse.models.zoo import head_name
+from tlcourse.models.groups import find_part, head_name, list_parts
 from tlcourse.training.fitting import evaluate, fit
 from tlcourse.training.freezing import freeze, unfreeze
 from tlcourse.training.lora import add_lora, merge_lora
 from tlcourse.training.memory import training_memory
-from tlcourse.training.parts import find_part, list_parts
 from tlcourse.training.regularizers import l2_sp
 
 

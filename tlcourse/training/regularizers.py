@@ -5,7 +5,7 @@ import copy
 import torch
 import torch.nn.functional as F
 
-from tlcourse.models.zoo import head_name
+from tlcourse.models.groups import head_name
 from tlcourse.training.modes import evaluating
 
 

@@ -1,6 +1,20 @@
-"""The parts of a network in order, from the input to the head: what is unfrozen or slowed down step by step."""
+"""The layer groups of a network, from the input to the head: what is unfrozen, slowed down or replaced."""
 
 from torch import nn
+
+
+def head_name(model):
+    """Name of the last linear layer of a network: its head ("fc" in a ResNet).
+
+    Raises:
+        ValueError: the network has no linear layer.
+    """
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            f"model: {type(model).__name__} has no nn.Linear to use as its head; replace its last layer yourself"
+        )
+    return linear[-1]
 
 
 def list_parts(model):

@@ -10,10 +10,10 @@ import pytest
 from bs4 import BeautifulSoup
 from typer.testing import CliRunner
 
-from tlcourse import evidence
+from tlcourse.authoring import claims_over_seeds
 from tlcourse.cli import app
 from tlcourse.course import course_root
-from tlcourse.execution import Execution
+from tlcourse.course.run import Execution
 
 SETUP = "from tlcourse import teach; session = teach.setup()"
 
@@ -49,26 +49,26 @@ def fake(monkeypatch, work=lambda path, seed: execution(seed, seed)):
         calls.append((path.stem, seed, threads))
         return work(path, seed), None
 
-    monkeypatch.setattr(evidence, "execute", execute)
+    monkeypatch.setattr(claims_over_seeds, "execute", execute)
     return calls
 
 
 def test_summary_gives_rate_margins_and_values():
-    first, second = evidence.summarise_claims([execution(0, 1, -1), execution(1, 3, 1)])
+    first, second = claims_over_seeds.summarise_claims([execution(0, 1, -1), execution(1, 3, 1)])
     assert (first["held"], first["mean_margin"], first["worst_margin"], first["values"]) == (2, 2, 1, [1, 3])
     assert (second["held"], second["runs"], second["worst_margin"]) == (1, 2, -1)
     assert second["sd_margin"] == pytest.approx(2**0.5, rel=1e-5)
 
 
 def test_a_claim_that_a_run_did_not_reach_or_that_is_nan_did_not_hold():
-    rows = evidence.summarise_claims([execution(0, 1, 1), execution(1, 1), execution(2, 1, float("nan"))])
+    rows = claims_over_seeds.summarise_claims([execution(0, 1, 1), execution(1, 1), execution(2, 1, float("nan"))])
     assert [row["held"] for row in rows] == [3, 1] and [row["runs"] for row in rows] == [3, 3]
     assert rows[1]["values"] == [1, None, None] and rows[1]["worst_margin"] == 1
 
 
 @pytest.mark.parametrize("held, runs, weak", [(20, 20, False), (19, 20, False), (18, 20, True), (1, 2, True)])
 def test_nineteen_of_twenty_is_enough(held, runs, weak):
-    assert evidence.is_weak({"held": held, "runs": runs}) is weak
+    assert claims_over_seeds.is_weak({"held": held, "runs": runs}) is weak
 
 
 def test_executions_come_in_order_whatever_ends_first(monkeypatch, tmp_path):
@@ -82,7 +82,7 @@ def test_executions_come_in_order_whatever_ends_first(monkeypatch, tmp_path):
 
     calls = fake(monkeypatch, work)
     done = []
-    found = evidence.execute_seeds(paths, [4, 5], jobs=2, on_done=lambda *counts: done.append(counts))
+    found = claims_over_seeds.execute_seeds(paths, [4, 5], jobs=2, on_done=lambda *counts: done.append(counts))
     assert [(run.notebook, run.seed) for run in found] == [
         ("01_demo", 4),
         ("02_demo", 4),
@@ -95,23 +95,23 @@ def test_executions_come_in_order_whatever_ends_first(monkeypatch, tmp_path):
 def test_what_is_in_the_record_is_not_run_again(monkeypatch, tmp_path):
     path, record = make_notebook(tmp_path / "01_demo.ipynb", "1"), tmp_path / "c.runs.jsonl"
     calls = fake(monkeypatch)
-    first = evidence.execute_seeds([path], [4, 5], record=record)
+    first = claims_over_seeds.execute_seeds([path], [4, 5], record=record)
     with open(record, "a") as file:
         file.write('{"key": "half a li')  # a run that was killed
-    assert evidence.execute_seeds([path], [4, 5], record=record) == first and len(calls) == 2
-    evidence.execute_seeds([path], [4, 5, 6], record=record)
+    assert claims_over_seeds.execute_seeds([path], [4, 5], record=record) == first and len(calls) == 2
+    claims_over_seeds.execute_seeds([path], [4, 5, 6], record=record)
     assert [seed for _, seed, _ in calls] == [4, 5, 6]
     make_notebook(path, "2")
-    evidence.execute_seeds([path], [4], record=record)
+    claims_over_seeds.execute_seeds([path], [4], record=record)
     assert len(calls) == 4
 
 
 def test_an_execution_that_failed_is_run_again(monkeypatch, tmp_path):
     path, record = make_notebook(tmp_path / "01_demo.ipynb", "1"), tmp_path / "c.runs.jsonl"
     fake(monkeypatch, lambda path, seed: execution(seed, error="died"))
-    evidence.execute_seeds([path], [4], record=record)
+    claims_over_seeds.execute_seeds([path], [4], record=record)
     calls = fake(monkeypatch)
-    assert evidence.execute_seeds([path], [4], record=record)[0].error is None and len(calls) == 1
+    assert claims_over_seeds.execute_seeds([path], [4], record=record)[0].error is None and len(calls) == 1
 
 
 def test_an_interruption_keeps_what_is_done(monkeypatch, tmp_path):
@@ -123,7 +123,7 @@ def test_an_interruption_keeps_what_is_done(monkeypatch, tmp_path):
         return execution(seed, seed)
 
     fake(monkeypatch, work)
-    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [path])
+    monkeypatch.setattr("tlcourse.course.find.select_lessons", lambda chosen: [path])
     arguments = ["claims", "--seeds", "2", "--first", "4", "--json", str(tmp_path / "c.json")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1 and "goes on from" in " ".join(result.output.split())
@@ -145,9 +145,9 @@ def test_an_interruption_keeps_what_is_under_way(monkeypatch, tmp_path):
 
     fake(monkeypatch, work)
     with pytest.raises(KeyboardInterrupt):
-        evidence.execute_seeds([path], [4, 5], jobs=2, record=record)
+        claims_over_seeds.execute_seeds([path], [4, 5], jobs=2, record=record)
     calls = fake(monkeypatch)
-    evidence.execute_seeds([path], [4, 5], record=record)
+    claims_over_seeds.execute_seeds([path], [4, 5], record=record)
     assert [seed for _, seed, _ in calls] == [5]
 
 
@@ -159,7 +159,7 @@ def test_the_command_prints_writes_and_is_strict_if_told(monkeypatch, tmp_path, 
         "teach.claim('01.1', 'Even < odd.', 5, at_least=1)",
         "teach.claim('01.2', 'Odd.', session.seed % 2, at_least=1)",
     )
-    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [path])
+    monkeypatch.setattr("tlcourse.course.find.select_lessons", lambda chosen: [path])
     target = tmp_path / "c.json"
     result = CliRunner().invoke(app, ["claims", "--seeds", "2", "--first", "4", "--json", str(target), *strict])
     assert result.exit_code == status and "1/2" in result.output
@@ -177,7 +177,7 @@ def test_the_command_prints_writes_and_is_strict_if_told(monkeypatch, tmp_path, 
 def test_lessons_that_are_not_run_stay_in_the_file(monkeypatch, tmp_path):
     paths = {number: make_notebook(tmp_path / f"0{number}_demo.ipynb", "1") for number in "12"}
     fake(monkeypatch, lambda path, seed: execution(seed, seed, notebook=path.stem))
-    monkeypatch.setattr("tlcourse.course.select_lessons", lambda chosen: [paths[c] for c in chosen or "12"])
+    monkeypatch.setattr("tlcourse.course.find.select_lessons", lambda chosen: [paths[c] for c in chosen or "12"])
     target = tmp_path / "c.json"
 
     def measure(*arguments):
@@ -201,7 +201,7 @@ def test_dask_workers_execute_lessons(tmp_path):
 
     path = make_notebook(tmp_path / "01_demo.ipynb", SETUP, "teach.claim('01.1', 'Seed.', session.seed, at_least=5)")
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
-        runs = evidence.execute_seeds([path], [4, 5], dask=cluster.scheduler_address)
+        runs = claims_over_seeds.execute_seeds([path], [4, 5], dask=cluster.scheduler_address)
     assert [(run.notebook, run.seed, run.claims[0]["held"], run.error) for run in runs] == [
         ("01_demo", 4, False, None),
         ("01_demo", 5, True, None),
@@ -235,17 +235,17 @@ def test_the_shipped_evidence_is_of_these_lessons():
     shipped = json.loads((course_root() / "docs" / "claims.json").read_text(encoding="utf-8"))
     rows = {r["id"]: (r["lesson"], r["text"], (r["at_least"], r["at_most"]), r["shipped"]) for r in shipped["claims"]}
     assert rows == claims_in_lessons(), "run the command in docs/claims.json's made_by again"
-    assert shipped["totals"] == evidence.count_claims(shipped["claims"])
+    assert shipped["totals"] == claims_over_seeds.count_claims(shipped["claims"])
     assert len(shipped["seeds"]) == 20 and all(row["runs"] == 20 for row in shipped["claims"])
 
 
 def test_the_shipped_evidence_is_as_firm_as_the_course_says():
     shipped = json.loads((course_root() / "docs" / "claims.json").read_text(encoding="utf-8"))
-    assert [row["id"] for row in shipped["claims"] if evidence.is_weak(row)] == []
+    assert [row["id"] for row in shipped["claims"] if claims_over_seeds.is_weak(row)] == []
     assert shipped["totals"]["always"] >= 0.95 * shipped["totals"]["measured"]
 
 
 def test_the_shipped_page_is_made_from_the_shipped_numbers():
     docs = course_root() / "docs"
     shipped = json.loads((docs / "claims.json").read_text(encoding="utf-8"))
-    assert (docs / "claims.html").read_text(encoding="utf-8") == evidence.as_page(shipped)
+    assert (docs / "claims.html").read_text(encoding="utf-8") == claims_over_seeds.as_page(shipped)

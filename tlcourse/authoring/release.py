@@ -5,8 +5,8 @@ from pathlib import Path
 
 import nbformat
 
-from tlcourse import stamps
-from tlcourse.grading.notebook import read_cells, versions
+from tlcourse.authoring import stamps
+from tlcourse.course.read import read_cells, versions
 
 
 def release_notebook(master):
@@ -71,7 +71,7 @@ def write_nbgrader_course(root, folder):
 
 
 def release_all(root, write=True):
-    """Make every student notebook of a checkout, and stamp its lessons, masters and README; see tlcourse.stamps.
+    """Make every student notebook of a checkout, and stamp its lessons, masters and README; see tlcourse.authoring.stamps.
 
     Args:
         root: the checkout, with solutions/ and exercises/ in it.

@@ -1,111 +1,24 @@
-"""The command line: `tlcourse --help`."""
+"""The author's commands: run, claims, pretrain, release."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from tlcourse.console import err, out, progress_bar, stop
-from tlcourse.grading import commands
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hands-on course in transfer learning.")
+from tlcourse.cli.console import err, out, progress_bar, stop
 
 Lessons = Annotated[list[str] | None, typer.Argument(help="Numbers such as 01; all lessons if none is given.")]
 
 
-@app.command()
-def lab(
-    folder: Annotated[Path | None, typer.Argument(help="Where your notebooks are; copied there if absent.")] = None,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
-    port: Annotated[int, typer.Option(help="Port to serve on; the next free one if it is taken.")] = 8888,
-):
-    """Open JupyterLab on the first lesson, or where your checks say that you are."""
-    try:
-        from jupyterlab.labapp import LabApp
-    except ImportError:
-        stop("JupyterLab is not installed; install it with: pip install 'tlcourse[lab]'", 2)
-    first = Path("notebooks") / "00_start_here.ipynb"
-    folder = folder or _usual_folder()
-    if not (folder / first).exists():
-        _report_copies(folder)
-    arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
-    arguments.append(f"--LabApp.default_url=/lab/tree/{_notebook_to_open(folder, first).as_posix()}")
-    if not browser:
-        arguments.append("--no-browser")
-    # No question about Jupyter's news over the first figure; what you choose in JupyterLab's settings still counts.
-    settings = [os.environ.get("JUPYTER_CONFIG_PATH", ""), str(Path(__file__).parent / "jupyter")]
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, settings))
-    # As root, Jupyter refuses to start unless told; the course has nothing that would need the refusal.
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        arguments.append("--allow-root")
-    LabApp.launch_instance(argv=arguments)
-
-
-@app.command()
-def init(folder: Annotated[Path, typer.Argument(help="Where to copy the notebooks to.")]):
-    """Copy lessons and exercises into a folder, or bring it up to date; notebooks that you changed are kept."""
-    _report_copies(folder)
-
-
-@app.command()
-def progress(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Your folder, as given to lab or init; by default this one.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the lessons as JSON.")] = False,
-):
-    """Show how many checks of each lesson you have passed, and the exercise to go on with."""
-    from tlcourse.progress import next_exercise, progress_folder, read_lessons
-
-    if folder is not None and not folder.is_dir():
-        stop(f"{folder} is no folder; name the one that holds your notebooks", 2)
-    if folder is not None:
-        os.environ["TLCOURSE_PROGRESS"] = str(folder)
-    elif _usual_folder().is_dir():
-        os.environ.setdefault("TLCOURSE_PROGRESS", str(progress_folder(_usual_folder())))
-    lessons = read_lessons()
-    if as_json:
-        print(json.dumps([lesson._asdict() for lesson in lessons], indent=2))
-        return
-    table = Table(title=f"Checks passed, as kept in {progress_folder()}")
-    for heading in ("exercises", "", "passed"):
-        table.add_column(heading)
-    for lesson in lessons:
-        done, of = len(lesson.passed), len(lesson.exercises)
-        table.add_row(lesson.notebook, "█" * done + "░" * (of - done), f"{done} of {of}")
-    out.print(table)
-    going_on = next_exercise(lessons)
-    out.print("All checks are passed." if going_on is None else "Go on with exercise {} in {}.".format(*going_on))
-
-
-@app.command()
-def doctor():
-    """Check this installation and say what works."""
-    from tlcourse.doctor import diagnose
-
-    marks = {"ok": Text("✓", "green"), "note": Text("–", "yellow"), "bad": Text("✗", "red")}
-    rows = diagnose()
-    table = Table(title="tlcourse doctor")
-    for heading in ("", "what", "detail"):
-        table.add_column(heading)
-    for state, what, detail in rows:
-        table.add_row(marks[state], what, detail)
-    out.print(table)
-    raise typer.Exit(int(any(state == "bad" for state, _, _ in rows)))
-
-
-@app.command()
 def run(
     lessons: Lessons = None,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Write executed notebooks and HTML pages here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ):
     """Execute lessons from top to bottom; a claim that does not hold is a failure."""
-    from tlcourse.execution import execute
+    from tlcourse.course.run import execute
 
     if out_dir is not None:
         _make_folder(out_dir, "--out")
@@ -140,7 +53,6 @@ def run(
     raise typer.Exit(int(any(result.error for result in results)))
 
 
-@app.command()
 def claims(
     lessons: Lessons = None,
     seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 20,
@@ -158,8 +70,8 @@ def claims(
     strict: Annotated[bool, typer.Option("--strict", help="Fail if a claim held in fewer than 19 of 20 runs.")] = False,
 ):
     """Execute lessons again under other seeds; print how often each claim holds, and by what margin."""
-    from tlcourse import evidence
-    from tlcourse.files import read_dict, write_whole
+    from tlcourse.authoring import claims_over_seeds
+    from tlcourse.course.files import read_dict, write_whole
 
     paths, wanted = _selected(lessons), range(first, first + seeds)
     record, before = None, {}
@@ -172,7 +84,7 @@ def claims(
     try:
         with progress_bar(False, rate=True) as progress:
             task = progress.add_task("lessons × seeds", total=None)
-            executions = evidence.execute_seeds(
+            executions = claims_over_seeds.execute_seeds(
                 paths,
                 wanted,
                 jobs=jobs,
@@ -186,11 +98,11 @@ def claims(
         stop(str(error), 2)
     except (OSError, RuntimeError) as error:
         stop(str(error), 1)
-    summary = evidence.summarise(executions, _as_command(lessons, seeds, first, jobs, json_file), before)
+    summary = claims_over_seeds.summarise(executions, _as_command(lessons, seeds, first, jobs, json_file), before)
     _print_claims(summary)
     if json_file is not None:
-        write_whole(json_file, evidence.as_json(summary).encode())
-        json_file.with_suffix(".html").write_text(evidence.as_page(summary), encoding="utf-8")
+        write_whole(json_file, claims_over_seeds.as_json(summary).encode())
+        json_file.with_suffix(".html").write_text(claims_over_seeds.as_page(summary), encoding="utf-8")
         err.print(f"wrote {json_file} and {json_file.with_suffix('.html')}")
     for execution in executions:
         if execution.error:
@@ -199,26 +111,6 @@ def claims(
     raise typer.Exit(int(failed or (strict and summary["totals"]["weak"] > 0)))
 
 
-@app.command()
-def zoo(as_json: Annotated[bool, typer.Option("--json", help="Print the model cards as JSON.")] = False):
-    """List the bundled pre-trained models."""
-    from dataclasses import asdict
-
-    from tlcourse import models
-
-    if as_json:
-        print(json.dumps([asdict(card) for card in models.zoo()], indent=2))
-        return
-    table = Table(title="Bundled models: tlcourse.models.load(name)")
-    for heading in ("name", "source", "task", "accuracy"):
-        table.add_column(heading)
-    for card in models.zoo():
-        table.add_row(card.name, card.source, card.task, _accuracies(card.accuracy))
-    table.add_row("random", "nothing: random weights", "none", "")
-    out.print(table)
-
-
-@app.command()
 def pretrain(
     name: Annotated[str, typer.Argument(help="A bundled model; see `tlcourse zoo`.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the weights and the card.")] = Path("weights"),
@@ -226,10 +118,11 @@ def pretrain(
 ):
     """Make a bundled model again by its recipe, and compare its accuracy with its card."""
     from tlcourse import models
+    from tlcourse.authoring.pretrain import pretrain as pretrain_model
 
     shipped = {card.name: card.accuracy for card in models.zoo()}
     try:
-        card = models.pretrain(name, out_dir, root=root, progress=True)
+        card = pretrain_model(name, out_dir, root=root, progress=True)
     except ValueError as error:
         stop(str(error), 2)
     except OSError as error:
@@ -243,7 +136,6 @@ def pretrain(
     out.print(table)
 
 
-@app.command()
 def release(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; fail where a notebook or README.md is out of date.")
@@ -253,8 +145,8 @@ def release(
     ] = None,
 ):
     """Make exercises/ from the masters in solutions/; write badges, times and what to run after a restart."""
+    from tlcourse.authoring.release import release_all, write_nbgrader_course
     from tlcourse.course import course_root
-    from tlcourse.release import release_all, write_nbgrader_course
 
     try:
         if nbgrader is not None:
@@ -273,42 +165,13 @@ def release(
         stop("notebooks or README.md are out of date; run: tlcourse release", 1)
 
 
-@app.command(name="check")
-def check_notebook(
-    notebook: Annotated[Path, typer.Argument(help="Your copy of an exercise notebook.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
-):
-    """Run your exercise notebook and print the verdicts of its checks."""
-    from tlcourse.execution import check_verdicts
-
-    try:
-        verdicts = check_verdicts(notebook)
-    except (OSError, ValueError) as error:
-        stop(f"{notebook}: {error}", 2)
-    except RuntimeError as error:
-        stop(str(error), 1)
-    if as_json:
-        print(json.dumps(verdicts, indent=2))
-    else:
-        for verdict in verdicts:
-            style = "green" if verdict["passed"] else "red"
-            out.print(verdict["text"], style=style, highlight=False, soft_wrap=True)
-    if not verdicts:
-        stop(f"{notebook} has no check cells; give a notebook from exercises/", 2)
-    raise typer.Exit(int(not all(verdict["passed"] for verdict in verdicts)))
-
-
-for command in (commands.grade, commands.override, commands.export):
-    app.command()(command)
-
-
 def _as_command(lessons, seeds, first, jobs, json_file):
     words = ["tlcourse claims", *(lessons or []), f"--seeds {seeds} --first {first} --jobs {jobs}"]
     return " ".join(words + ([f"--json {json_file.as_posix()}"] if json_file else []))
 
 
 def _print_claims(summary):
-    from tlcourse.evidence import is_weak
+    from tlcourse.authoring.claims_over_seeds import is_weak
 
     table = Table(title=f"Claims under seeds {summary['seeds'][0]} to {summary['seeds'][-1]}")
     for heading in ("claim", "held", "mean margin", "worst", "text"):
@@ -332,25 +195,6 @@ def _print_claims(summary):
     )
 
 
-def _usual_folder():
-    """Where `lab` keeps the notebooks unless told: here if they are here, else in transfer-learning."""
-    here = Path.cwd()
-    return here if (here / "notebooks" / "00_start_here.ipynb").exists() else Path("transfer-learning")
-
-
-def _notebook_to_open(folder, first):
-    from tlcourse.progress import next_exercise, read_lessons
-
-    os.environ.setdefault("TLCOURSE_PROGRESS", str(folder.resolve()))  # for the kernels that JupyterLab starts, too
-    lessons = read_lessons()
-    going_on = next_exercise(lessons)
-    if going_on is None or not any(lesson.passed for lesson in lessons):
-        return first
-    begun = any(lesson.passed for lesson in lessons if lesson.notebook == going_on[1])
-    notebook = Path("exercises" if begun else "notebooks") / f"{going_on[1]}.ipynb"
-    return notebook if (folder / notebook).exists() else first
-
-
 def _selected(lessons):
     from tlcourse.course import select_lessons
 
@@ -358,24 +202,6 @@ def _selected(lessons):
         return select_lessons(lessons or [])
     except ValueError as error:
         stop(str(error), 2)
-
-
-def _report_copies(folder):
-    from tlcourse.course import copy_course
-
-    try:
-        done = copy_course(folder)
-    except OSError as error:
-        stop(str(error), 1)
-    for name, state in done.items():
-        if state == "kept":
-            beside = Path(name).with_suffix(".new.ipynb").name
-            err.print(f"{name} was changed by you and is kept; the course's new version lies beside it as {beside}")
-    counts = {state: sum(found == state for found in done.values()) for state in ("new", "updated", "same", "changed")}
-    err.print(
-        f"{folder}: {counts['new']} notebooks copied, {counts['updated']} brought up to date, "
-        f"{counts['same']} are the course's already, {counts['changed']} with your changes"
-    )
 
 
 def _make_folder(folder, option):
@@ -399,11 +225,3 @@ def _write_executed(notebook, name, folder):
         return
     page, _ = HTMLExporter().from_notebook_node(notebook)
     (folder / name).with_suffix(".html").write_text(page, encoding="utf-8")
-
-
-def _accuracies(accuracy):
-    return "\n".join(f"{value:.3f} {name}" for name, value in accuracy.items())
-
-
-if __name__ == "__main__":
-    app()

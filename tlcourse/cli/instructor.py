@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tlcourse.console import err, progress_bar, stop
+from tlcourse.cli.console import err, progress_bar, stop
 
 
 def grade(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from tlcourse.files import read_dict, write_whole
+from tlcourse.course.files import read_dict, write_whole
 
 FILE = "progress.json"
 DRIVE = Path("/content/drive/MyDrive")  # where Colab shows a mounted Google Drive
@@ -82,7 +82,7 @@ def read_passed():
 
 def read_lessons():
     """The lessons that have exercises, in order, and what is passed of each -> list of Lesson."""
-    from tlcourse.grading.notebook import releases
+    from tlcourse.course.read import releases
 
     passed = read_passed()
     lessons = []

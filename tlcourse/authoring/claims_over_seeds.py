@@ -14,7 +14,7 @@ from pathlib import Path
 import jinja2
 import nbformat
 
-from tlcourse.execution import Execution, execute
+from tlcourse.course.run import Execution, execute
 
 WEAK = 0.95  # a claim that holds in a smaller share of the runs is in need of mending: 19 of 20 is enough
 

@@ -107,7 +107,7 @@ def stamp_readme(text, times, totals):
     Args:
         text: of README.md.
         times: dict from a lesson's file name without the ending to measured seconds.
-        totals: of the claims, as evidence.count_claims() gives them; None leaves what stands there.
+        totals: of the claims, as claims_over_seeds.count_claims() gives them; None leaves what stands there.
     """
     if totals is not None:
         held = f"{totals['always']} of the {totals['measured']} claims that the lessons measure held in every run"

@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import RandomHorizontalFlip
 from tlcourse import data
 from tlcourse.models.tiny_resnet import tiny_resnet
 from tlcourse.models.zoo import ModelCard
+from tlcourse.training import evaluate, fit
 
 CHUNK = 100_000  # seeds of one model's data sets are closer together than this
 
@@ -51,8 +52,6 @@ def pretrain(name, out, *, root=None, progress=False):
         ValueError: unknown name.
         OSError: out cannot be written to.
     """
-    from tlcourse.training import evaluate, fit  # here, because training looks up heads in models
-
     if name not in RECIPES:
         raise ValueError(f"name={name!r}: no such recipe; use one of {', '.join(RECIPES)}")
     recipe, out = RECIPES[name], Path(out)

@@ -1,0 +1,1 @@
+"""What an author runs: student notebooks and stamps, claims over seeds, tables of experiments, bundled weights."""

@@ -1,0 +1,6 @@
+"""The notebooks on disk: found, copied for a learner, read, run, and how far a learner has come."""
+
+from tlcourse.course.copies import copy_course
+from tlcourse.course.find import course_root, exercise_notebooks, select_lessons
+
+__all__ = ["copy_course", "course_root", "exercise_notebooks", "select_lessons"]

@@ -5,6 +5,7 @@ on a page is loaded from another server: formulas are MathML, and widgets are sh
 """
 
 import html
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import tlcourse
+from tlcourse.authoring.claims_over_seeds import as_page
 
 HERE = Path(__file__).parent
 EXECUTED = Path(os.environ.get("TLCOURSE_EXECUTED", HERE.parent / "artifacts" / "executed"))
@@ -89,7 +91,9 @@ def still(notebook):
 
 
 def gather(app):
-    """Put lessons, as executed, and exercises, without answers, where Sphinx finds them."""
+    """Put lessons, as executed, exercises, without answers, and the page of claims where Sphinx finds them."""
+    claims = json.loads((HERE / "claims.json").read_text(encoding="utf-8"))
+    (HERE / "claims.html").write_text(as_page(claims), encoding="utf-8")
     for folder in ("notebooks", "exercises"):
         shutil.rmtree(HERE / folder, ignore_errors=True)
         (HERE / folder).mkdir()

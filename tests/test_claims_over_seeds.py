@@ -1,6 +1,7 @@
 """Claims over seeds: how they are counted, and that what the repository says of them is of its notebooks."""
 
 import ast
+import hashlib
 import json
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 from typer.testing import CliRunner
 
+from tlcourse import teach
 from tlcourse.authoring import claims_over_seeds
 from tlcourse.cli import app
 from tlcourse.course import course_root
@@ -245,7 +247,43 @@ def test_the_shipped_evidence_is_as_firm_as_the_course_says():
     assert shipped["totals"]["always"] >= 0.95 * shipped["totals"]["measured"]
 
 
-def test_the_shipped_page_is_made_from_the_shipped_numbers():
-    docs = course_root() / "docs"
-    shipped = json.loads((docs / "claims.json").read_text(encoding="utf-8"))
-    assert (docs / "claims.html").read_text(encoding="utf-8") == claims_over_seeds.as_page(shipped)
+def test_a_lessons_published_seeds_come_from_its_code_alone(tmp_path):
+    path = make_notebook(tmp_path / "01_demo.ipynb", "x = 1", "y = 2")
+    seeds = list(claims_over_seeds.published_seeds(path))
+    assert seeds[0] == int(hashlib.sha256(b"x = 1\n\ny = 2").hexdigest()[:8], 16) and len(seeds) == 20
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("Prose."))
+    nbformat.write(notebook, path)
+    assert list(claims_over_seeds.published_seeds(path)) == seeds
+    make_notebook(path, "x = 1", "y = 3")
+    assert claims_over_seeds.published_seeds(path)[0] != seeds[0]
+
+
+def test_every_published_run_is_added_to_the_history_and_none_is_lost(monkeypatch, tmp_path):
+    path = make_notebook(tmp_path / "01_demo.ipynb", "1")
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr("tlcourse.course.find.select_lessons", lambda chosen: [path])
+    monkeypatch.setattr("tlcourse.course.course_root", lambda: tmp_path)
+    calls = fake(monkeypatch, lambda path, seed: execution(seed, 5, seed % 2 * 10 + 0.5))
+    first = CliRunner().invoke(app, ["claims", "01", "--published"])
+    assert first.exit_code == 0 and [seed for _, seed, _ in calls] == list(claims_over_seeds.published_seeds(path))
+    assert first.output.index("01.1") < first.output.index("01.0"), "a mean margin of 1.1 sd comes before a firm one"
+    make_notebook(path, "2")
+    assert CliRunner().invoke(app, ["claims", "01", "--published"]).exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "docs" / "claims_history.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 and lines[0]["sha256"] != lines[1]["sha256"]
+    assert [row["held"] for row in lines[0]["claims"]] == [20, 20] and len(lines[0]["seeds"]) == 20
+    assert CliRunner().invoke(app, ["claims", "01", "--published", "--first", "3"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "mean, sd, shipped, firm", [(3, 1, False, True), (2.9, 1, False, False), (2.9, 1, True, True), (1, 0, False, True)]
+)
+def test_a_margin_under_three_standard_deviations_is_not_firm(mean, sd, shipped, firm):
+    assert claims_over_seeds.is_firm({"mean_margin": mean, "sd_margin": sd, "shipped": shipped}) is firm
+
+
+def test_a_seed_of_eight_hex_digits_is_taken_by_every_generator(monkeypatch):
+    monkeypatch.setenv("TLCOURSE_SEED", str(2**32 + 18))  # ffffffff and the nineteen after it
+    session = teach.setup()
+    assert session.seeds(2) == [1000 * (2**32 + 18), 1000 * (2**32 + 18) + 1]

@@ -8,6 +8,8 @@ import platform
 import statistics
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import nbformat
 
 from tlcourse.course.run import Execution, execute
 
+FIRM = 3  # standard deviations of its runs that a claim's mean margin should be at least
 WEAK = 0.95  # a claim that holds in a smaller share of the runs is in need of mending: 19 of 20 is enough
 
 
@@ -45,17 +48,64 @@ def execute_seeds(paths, seeds, *, jobs=1, dask=None, record=None, on_done=None)
     before = _read_record(record) if record is not None else {}
     done = {task: before[keys[task]] for task in tasks if keys[task] in before}
     todo = [task for task in tasks if task not in done]
-    if on_done is not None:
-        on_done(len(done), len(tasks))
-    run = _over_dask(dask) if dask else _over_threads(jobs)
-    for task, execution in run(todo):
+
+    def keep(task, execution):
         done[task] = execution
         if record is not None:
             with open(record, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"key": keys[task]} | execution.as_dict()) + "\n")
         if on_done is not None:
             on_done(len(done), len(tasks))
+
+    if on_done is not None:
+        on_done(len(done), len(tasks))
+    with _executor(jobs, dask) as executor:
+        threads = 1 if dask else None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+        futures = {
+            executor.submit(_execute, path.name, path.read_text(encoding="utf-8"), seed, threads): (path, seed)
+            for path, seed in todo
+        }
+        try:
+            for future in as_completed(futures):
+                keep(futures.pop(future), future.result())
+        except BaseException:  # Ctrl-C above all: what is under way ends, and is not lost
+            for future in as_completed([future for future in futures if not future.cancel()]):
+                if future.exception() is None:
+                    keep(futures[future], future.result())
+            raise
     return [done[task] for task in tasks]
+
+
+def published_seeds(path):
+    """The 20 seeds of a lesson's published runs: the first is the first eight hex digits of the sha256 of its code.
+
+    A lesson that changes gets other seeds, so nobody can tune its claims to them.
+    """
+    first = int(hashlib.sha256(_code(path).encode()).hexdigest()[:8], 16)
+    return range(first, first + 20)
+
+
+def append_history(path, executions, file):
+    """Add one published run of a lesson to the history, a JSON line; no line of it is ever changed or taken out.
+
+    Args:
+        path: the lesson's notebook.
+        executions: of that lesson alone, under its published seeds.
+        file: the history; made if absent.
+
+    """
+    entry = {
+        "lesson": path.stem,
+        "sha256": hashlib.sha256(_code(path).encode()).hexdigest(),
+        "seeds": [execution.seed for execution in executions],
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": _versions(),
+        "errors": [execution.error for execution in executions if execution.error],
+        "claims": summarise_claims(executions),
+    }
+    with open(file, "a", encoding="utf-8") as history:
+        history.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def summarise_claims(executions):
@@ -97,6 +147,23 @@ def summarise_claims(executions):
 def is_weak(row):
     """Whether a claim, as summarise_claims() gives it, held in fewer than 19 of 20 runs."""
     return row["held"] < WEAK * row["runs"]
+
+
+def margin_in_sds(row):
+    """Mean margin of a claim in standard deviations of its runs; infinite where the runs do not differ, NaN if unknown."""
+    if row["mean_margin"] is None or row["sd_margin"] is None:
+        return math.nan
+    return row["mean_margin"] / row["sd_margin"] if row["sd_margin"] else math.copysign(math.inf, row["mean_margin"])
+
+
+def is_firm(row):
+    """Whether a claim's mean margin is at least 3 standard deviations of its runs; what was read from a file is."""
+    return row["shipped"] or not margin_in_sds(row) < FIRM  # NaN where there is one run: nothing is known against it
+
+
+def by_firmness(rows):
+    """Rows of summarise_claims(), what needs work first: weak claims, then margins under 3 standard deviations."""
+    return sorted(rows, key=lambda row: (not is_weak(row), is_firm(row)))
 
 
 def count_claims(rows):
@@ -155,8 +222,7 @@ def as_json(summary):
 def as_page(summary):
     """The summary as one HTML page that works offline, with a strip plot of the margins of each claim -> str."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader("tlcourse"), autoescape=True, trim_blocks=True)
-    ordered = sorted(summary["claims"], key=lambda row: not is_weak(row))
-    rows = [row | {"weak": is_weak(row), "strip": _strip(row)} for row in ordered]
+    rows = [row | {"weak": is_weak(row), "strip": _strip(row)} for row in by_firmness(summary["claims"])]
     return environment.get_template("claims.html").render(summary=summary | {"claims": rows})
 
 
@@ -178,61 +244,37 @@ def _strip(row, width=160, height=18):
     }
 
 
-def _over_threads(jobs):
-    threads = None if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-
-    def run(tasks):
-        pool = ThreadPoolExecutor(jobs)
-        try:
-            futures = {pool.submit(_execute, path, seed, threads): (path, seed) for path, seed in tasks}
-            for future in as_completed(futures):
-                yield futures.pop(future), future.result()
-        except KeyboardInterrupt:  # what is under way ends, and is not lost
-            pool.shutdown(wait=False, cancel_futures=True)
-            for future in as_completed(future for future in futures if not future.cancelled()):
-                yield futures[future], future.result()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    return run
-
-
-def _execute(path, seed, threads):
-    return execute(path, seed=seed, strict=False, threads=threads)[0]
-
-
-def _over_dask(address):
+@contextmanager
+def _executor(jobs, dask):
+    """What runs the executions: threads that each wait for a kernel, or the workers of a Dask cluster."""
+    if dask is None:
+        with ThreadPoolExecutor(jobs) as pool:
+            yield pool
+        return
     try:
         from distributed import Client
-        from distributed import as_completed as as_finished
     except ImportError as error:
         raise ImportError("--dask needs Dask; install it with: pip install 'tlcourse[dask]'") from error
-
-    def run(tasks):
-        with Client(address, timeout="10s") as client:
-            futures = {
-                client.submit(_on_worker, path.name, path.read_text(encoding="utf-8"), seed, pure=False): (path, seed)
-                for path, seed in tasks
-            }
-            for future in as_finished(list(futures)):
-                yield futures[future], future.result()
-
-    return run
+    with Client(dask, timeout="10s") as client:
+        yield client.get_executor(pure=False)
 
 
-def _on_worker(name, text, seed):
+def _execute(name, text, seed, threads):
+    """Execute a notebook that is sent as text: a worker on another machine does not have the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_text(text, encoding="utf-8")
-        return _execute(path, seed, 1)
+        return execute(path, seed=seed, strict=False, threads=threads)[0]
 
 
 def _key(path, seed):
     """What an execution depends on, but for the package itself: the code of the notebook, the seed, the versions."""
-    code = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
-    content = json.dumps([path.stem, code, seed, _versions()])
+    content = json.dumps([path.stem, _code(path), seed, _versions()])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _code(path):
+    return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
 
 
 def _read_record(path):

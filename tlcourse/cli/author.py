@@ -68,12 +68,37 @@ def claims(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if a claim held in fewer than 19 of 20 runs.")] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="20 runs on seeds that the lesson's own code gives, added to docs/claims_history.jsonl for good; what is "
+            "interrupted goes on with the same command.",
+        ),
+    ] = False,
 ):
     """Execute lessons again under other seeds; print how often each claim holds, and by what margin."""
     from tlcourse.authoring import claims_over_seeds
+    from tlcourse.course import course_root
     from tlcourse.course.files import read_dict, write_whole
 
-    paths, wanted = _selected(lessons), range(first, first + seeds)
+    paths = _selected(lessons)
+    if published:
+        if first or seeds != 20 or json_file is not None:
+            stop(
+                "--published: the lesson gives its 20 seeds and docs/ keeps them; leave out --first, --seeds, --json", 2
+            )
+        history = course_root() / "docs" / "claims_history.jsonl"
+        if not history.parent.is_dir():
+            stop("--published: there is no docs/ here; run this in a checkout of the repository", 2)
+        for path in paths:
+            drawn = claims_over_seeds.published_seeds(path)
+            executions = _execute_seeds([path], drawn, jobs, dask, history.with_suffix(".runs.jsonl"))
+            claims_over_seeds.append_history(path, executions, history)
+            _print_claims(claims_over_seeds.summarise(executions, f"tlcourse claims --published {path.stem[:2]}"))
+            err.print(f"{path.stem}: added to {history}")
+        return
+    wanted = range(first, first + seeds)
     record, before = None, {}
     if json_file is not None:
         _make_folder(json_file.resolve().parent, "--json")
@@ -81,23 +106,7 @@ def claims(
         others = before.get("lessons", {}).keys() - {path.stem for path in paths}
         if others and before["seeds"] != list(wanted):
             stop(f"--json: {json_file} holds other lessons, under other seeds; name another file", 2)
-    try:
-        with progress_bar(False, rate=True) as progress:
-            task = progress.add_task("lessons × seeds", total=None)
-            executions = claims_over_seeds.execute_seeds(
-                paths,
-                wanted,
-                jobs=jobs,
-                dask=dask,
-                record=record,
-                on_done=lambda done, total: progress.update(task, completed=done, total=total),
-            )
-    except KeyboardInterrupt:
-        stop("interrupted" if record is None else f"interrupted; the same command goes on from {record}", 1)
-    except ImportError as error:
-        stop(str(error), 2)
-    except (OSError, RuntimeError) as error:
-        stop(str(error), 1)
+    executions = _execute_seeds(paths, wanted, jobs, dask, record)
     summary = claims_over_seeds.summarise(executions, _as_command(lessons, seeds, first, jobs, json_file), before)
     _print_claims(summary)
     if json_file is not None:
@@ -165,23 +174,48 @@ def release(
         stop("notebooks or README.md are out of date; run: tlcourse release", 1)
 
 
+def _execute_seeds(paths, seeds, jobs, dask, record):
+    """claims_over_seeds.execute_seeds() with a bar, and its errors as those of a command."""
+    from tlcourse.authoring.claims_over_seeds import execute_seeds
+
+    try:
+        with progress_bar(False, rate=True) as progress:
+            task = progress.add_task("lessons × seeds", total=None)
+            return execute_seeds(
+                paths,
+                seeds,
+                jobs=jobs,
+                dask=dask,
+                record=record,
+                on_done=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+    except KeyboardInterrupt:
+        stop("interrupted" if record is None else f"interrupted; the same command goes on from {record}", 1)
+    except ImportError as error:
+        stop(str(error), 2)
+    except (OSError, RuntimeError) as error:
+        stop(str(error), 1)
+
+
 def _as_command(lessons, seeds, first, jobs, json_file):
     words = ["tlcourse claims", *(lessons or []), f"--seeds {seeds} --first {first} --jobs {jobs}"]
     return " ".join(words + ([f"--json {json_file.as_posix()}"] if json_file else []))
 
 
 def _print_claims(summary):
-    from tlcourse.authoring.claims_over_seeds import is_weak
+    from tlcourse.authoring.claims_over_seeds import FIRM, by_firmness, is_firm, is_weak, margin_in_sds
 
     table = Table(title=f"Claims under seeds {summary['seeds'][0]} to {summary['seeds'][-1]}")
-    for heading in ("claim", "held", "mean margin", "worst", "text"):
+    for heading in ("claim", "held", "mean margin", "in sd", "worst", "text"):
         table.add_column(heading, justify="left" if heading in ("claim", "text") else "right")
-    for row in sorted(summary["claims"], key=lambda row: not is_weak(row)):
+    for row in by_firmness(summary["claims"]):
         mean, worst = ("" if row[key] is None else f"{row[key]:.3g}" for key in ("mean_margin", "worst_margin"))
         text = row["text"] + (" (shipped)" if row["shipped"] else "")
-        held = f"{row['held']}/{row['runs']}"
-        table.add_row(row["id"], held, mean, worst, text, style="red" if is_weak(row) else None)
+        held, style = f"{row['held']}/{row['runs']}", "red" if is_weak(row) else None if is_firm(row) else "yellow"
+        table.add_row(row["id"], held, mean, f"{margin_in_sds(row):.1f}", worst, text, style=style)
     out.print(table)
+    soft = sum(not is_firm(row) for row in summary["claims"])
+    out.print(f"{soft} claims have a mean margin under {FIRM} standard deviations of their runs.")
     lessons = Table()
     for heading in ("lesson", "median seconds", "peak memory"):
         lessons.add_column(heading, justify="left" if heading == "lesson" else "right")
@@ -196,7 +230,7 @@ def _print_claims(summary):
 
 
 def _selected(lessons):
-    from tlcourse.course import select_lessons
+    from tlcourse.course.find import select_lessons
 
     try:
         return select_lessons(lessons or [])

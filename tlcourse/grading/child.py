@@ -37,7 +37,7 @@ def serve(channel):
         "read": lambda content: read_cells(content.tobytes()),
         "run": lambda name, source: _run_cell(module.__dict__, name, source),
         "has": lambda name: callable(module.__dict__.get(name)),
-        "call": lambda id, seed, inputs: _call(module.__dict__, id, seed, inputs),
+        "call": lambda id, name, seed, inputs: _call(module.__dict__[name], id, seed, inputs),
         "probe": _probe,
     }
     while True:
@@ -91,14 +91,14 @@ def _execute(namespace, name, source):
         asyncio.run(result)
 
 
-def _call(namespace, id, seed, inputs):
-    exercise = checks.find_exercise(id)
+def _call(function, id, seed, inputs):
+    observe = checks.find_observer(id)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return exercise.observe(namespace[exercise.entry_point], inputs)
+        return observe(function, inputs)
 
 
 def _message(error):
@@ -121,7 +121,7 @@ def _line(error):
         return ""
 
 
-def _probe(secret_path, judge_pid, package):
+def _probe(secret_path, judge_pid, package, answer_keys):
     """Try what the walls are to prevent; the judge reads the outcome before it trusts them."""
     import ctypes
     import socket
@@ -159,6 +159,7 @@ def _probe(secret_path, judge_pid, package):
     libc = ctypes.CDLL(None)
     return {
         "reads a file of the judge": succeeds(lambda: open(secret_path).close()),
+        "sees the judge's code": any(os.path.isdir(folder) and os.listdir(folder) for folder in answer_keys),
         "sees the judge's process": succeeds(lambda: os.kill(judge_pid, 0)),
         "starts a process": succeeds(fork),
         "opens a socket": succeeds(lambda: socket.socket().close()) or succeeds(connect),

@@ -14,6 +14,7 @@ import numpy as np
 import tlcourse
 from tlcourse import checks
 from tlcourse.course import exercise_notebooks
+from tlcourse.course.lessons import list_lessons
 from tlcourse.course.read import releases
 from tlcourse.grading.answer import Answer, Missing
 from tlcourse.grading.sandbox import ChildEnded, Raised, Sandbox
@@ -45,7 +46,10 @@ def versions():
     """What a mark depends on beside the submission and the secret: versions, and a hash of all exercises and checks."""
     digest = hashlib.sha256()
     folders = [Path(checks.__file__).parent, *map(Path, filter(None, [os.environ.get("TLCOURSE_CHECKS")]))]
-    for path in sorted(path for folder in folders for path in folder.glob("*.py")) + exercise_notebooks():
+    modules = {path for folder in folders for path in folder.glob("*.py")}
+    for lesson in list_lessons():
+        modules |= {lesson.folder / "observers.py", *lesson.folder.glob("exercises/*.py")}
+    for path in sorted(filter(Path.is_file, modules)) + exercise_notebooks():
         digest.update(path.read_bytes())
     packages = {name: version(name) for name in ("torch", "numpy")}
     return {"tlcourse": tlcourse.__version__, "exercises": digest.hexdigest()[:12], **packages}
@@ -194,7 +198,7 @@ class Judge:
                 raise failed("timeout", f"{name} had no time left for the other cases.")
             started = time.monotonic()
             try:
-                return answer.call(max(0.1, left), exercise.id, seed, inputs)
+                return answer.call(max(0.1, left), exercise.id, name, seed, inputs)
             except Raised as error:
                 if error.type_name == "NotImplementedError":
                     raise failed("missing", f"{name} is not written yet.") from None

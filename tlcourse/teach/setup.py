@@ -42,7 +42,7 @@ def setup():
         raise ValueError(f"TLCOURSE_SEED={text!r}: set it to a whole number ≥ 0, or leave it unset")
     seed = int(text)
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed % 2**32)  # all that it takes; a published seed may be larger
     torch.manual_seed(seed)
     torch.backends.cudnn.deterministic = True  # or a GPU gives other weights for the same seed
     mpl.rcParams.update(STYLE)

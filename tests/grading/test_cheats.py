@@ -151,46 +151,62 @@ for top in ("/", "/work", "/home", "/root", os.path.dirname(os.path.dirname(__im
 if found: shout(found)
 def attack(*inputs): return 0
 """,
-    "the installed checks read and their oracles called": """
-import inspect, re
-from tlcourse.checks import fundamentals
-text = inspect.getsource(fundamentals)
+    "the exercises imported and read": """
+import glob, importlib, os, tlcourse
+folder = os.path.dirname(tlcourse.__file__)
+found = glob.glob(f"{folder}/**/exercises/*.py", recursive=True)
+for name in ("e1_gain", "e2_labels", "e3_probe", "e4_new_head", "e5_bug_clinic"):
+    try:
+        found.append(importlib.import_module(f"tlcourse.lessons.fundamentals.exercises.{name}"))
+    except ImportError:
+        pass
+if found: shout(found)
+def attack(*inputs): return importlib.import_module("tlcourse.lessons.fundamentals.exercises.e1_gain").verify
+""",
+    "what lies beside an answer called for one": """
+from tlcourse.checks import compare, toolkit
+from tlcourse.lessons.fundamentals import observers
 def attack(*inputs):
-    for name, value in vars(fundamentals).items():
-        if callable(value) and name.startswith("_verify"):
-            try:
-                value(inputs, 0)
-            except Exception:
-                pass
-    return fundamentals._verify_gain
+    for module in (compare, observers, toolkit):
+        for value in vars(module).values():
+            if callable(value):
+                try:
+                    value(*inputs)
+                except Exception:
+                    pass
+    return observers.observe_e4
 """,
     "patched tlcourse.checks": """
+import importlib
 from tlcourse import checks
-from tlcourse.checks import compare, exercise, fundamentals
-compare.differs = compare.misfit = fundamentals.differs = fundamentals.misfit = lambda *a, **k: None
-compare.same_tensors = fundamentals.same_tensors = lambda *a: True
-exercise.judge = checks.judge = lambda e, cases, ask: exercise.Verdict(e.points, "Every case passes.", "ok")
-exercise.run = checks.run = exercise.judge
-for e in fundamentals.EXERCISES:
-    object.__setattr__(e, "verify", lambda case, output: None)
+from tlcourse.checks import compare, spec
+judge, front, registry = (importlib.import_module(f"tlcourse.checks.{name}") for name in ("judge", "front", "registry"))
+compare.differs = compare.misfit = compare.explain = compare.name_mistake = lambda *a, **k: None
+compare.same_tensors = lambda *a: True
+for module in (checks, judge, front):
+    module.judge = module.run = lambda *a, **k: spec.Verdict(1000, "Every case passes.", "ok")
+for e in checks.list_exercises():
     object.__setattr__(e, "points", 1000)
-    object.__setattr__(e, "cases", lambda rng: [])
+checks.list_exercises = registry.list_exercises = lambda: []
+spec.Exercise.verify = lambda case, output: None
+spec.Exercise.cases = lambda rng: []
 def attack(*inputs): return 0
 """,
     "observation without its call": """
-from tlcourse.checks import fundamentals
-for e in fundamentals.EXERCISES:
-    object.__setattr__(e, "observe", lambda function, inputs: {"kind": "network", "predicted": None, "source": None})
+from tlcourse.lessons.fundamentals import observers
+for n in range(1, 6):
+    forged = lambda function, inputs: {"kind": "network", "predicted": None, "source": None}
+    setattr(observers, f"observe_e{n}", forged)
 def attack(*inputs): return 0
 """,
     "observation of a network with edited flags": """
-from tlcourse.checks import fundamentals
-real = fundamentals._observe_head
+from tlcourse.lessons.fundamentals import observers
+real = observers.observe_e4
 def edited(function, inputs):
     seen = real(lambda source, n: source, inputs)
     seen["model"]["trainable"], seen["model"]["training"] = ["fc.bias", "fc.weight"], False
     return seen
-object.__setattr__(fundamentals.EXERCISES[3], "observe", edited)
+observers.observe_e4 = edited
 def attack(*inputs): return 0
 """,
     "as_plain and the wire patched": """
@@ -205,6 +221,7 @@ def attack(*inputs): return 0
 from tlcourse import checks
 easy = checks.Exercise("01.1", "t", 4, "transfer_gain", 2, lambda rng: [], lambda c, o: None, lambda f, i: "passed")
 checks.find_exercise = lambda id: easy
+checks.find_observer = lambda id: easy.observe
 def attack(*inputs): return 0
 """,
     "clock stopped": """

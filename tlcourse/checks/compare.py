@@ -167,6 +167,21 @@ def differs(name, got, want, tolerance=1e-6):
     return None
 
 
+def explain(name, got, right, others, tolerance=1e-6, problem=None):
+    """Compare an output with the right one, and where they differ say which mistake gives it.
+
+    Args:
+        name, got, right, tolerance: as for differs().
+        others: list of (what a mistake gives, the message to it); the first that fits is named.
+        problem: the message where none does; by default what differs() says.
+
+    Returns:
+        None if got is right, else a message.
+    """
+    found = differs(name, got, right, tolerance)
+    return found and name_mistake(got, others, problem or found, tolerance)
+
+
 def name_mistake(got, others, problem, tolerance=1e-6):
     """The message to the likely mistake that gives this value; where none does, the problem as it is.
 

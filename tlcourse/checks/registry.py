@@ -48,22 +48,8 @@ def find_observer(id):
     return next(exercise.observe for module in _own_modules() for exercise in module.EXERCISES if exercise.id == id)
 
 
-# TRANSITION: lessons whose exercises are still in one module.
-_OLD = {
-    "fundamentals": "fundamentals",
-    "pretrained_models": "pretrained",
-    "fine_tuning": "finetuning",
-    "negative_transfer": "negative",
-    "domain_mismatch": "mismatch",
-    "domain_adaptation": "adaptation",
-    "choosing_a_source": "sources",
-}
-
-
 @cache
 def _read_lesson(lesson):
-    if lesson.slug in _OLD and not list((lesson.folder / "exercises").glob("e*.py")):
-        return tuple(importlib.import_module(f"tlcourse.checks.{_OLD[lesson.slug]}").EXERCISES)
     found = []
     for path in sorted((lesson.folder / "exercises").glob("e[0-9]*_*.py")):
         module = importlib.import_module(f"tlcourse.lessons.{lesson.slug}.exercises.{path.stem}")

@@ -291,3 +291,11 @@ def test_halve_takes_the_mean_of_four_pixels():
     torch.testing.assert_close(half.x[2, 0, 3, 4], images.x[2, 0, 6:8, 8:10].mean())
     with pytest.raises(ValueError, match="8×8"):
         data.halve(data.halve(half))
+
+
+def test_turned_images_carry_their_turn_as_a_label():
+    images = data.digits("val")
+    turned = data.turn_quarters(images, seed=2)
+    for i in range(20):
+        assert torch.equal(turned.x[i].rot90(-int(turned.y[i]), dims=(1, 2)), images.x[i])
+    assert len(turned.y.unique()) == 4

@@ -44,3 +44,21 @@ def test_a_network_that_stays_on_the_gpu_reads_images_from_the_cpu(few):
     torch.testing.assert_close(features, training.extract_features(on_cpu, few), atol=0.05, rtol=0.05)
     with pytest.raises(ValueError, match="cuda"):
         model(few.x)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError])
+def test_batches_follow_the_model_to_the_gpu_and_it_comes_home_whatever_happens(error):
+    model, seen = torch.nn.Linear(2, 1), []
+    before = model.weight.detach().clone()
+
+    def loss(network, batch):
+        seen.append({tensor.device.type for tensor in (batch["x"][0], network.weight)})
+        if error is not None:
+            raise error
+        return network(batch["x"][0]).square().mean()
+
+    try:
+        training.train(model, [{"x": [torch.ones(3, 2)]}], loss, steps=2, lr=0.1, device="cuda")
+    except RuntimeError:
+        assert error is not None and torch.equal(model.weight, before)
+    assert seen[0] == {"cuda"} and model.weight.device.type == "cpu"

@@ -126,6 +126,8 @@ def test_temperature_recovers_what_logits_were_multiplied_with():
     assert measure.fit_temperature(4 * logits, labels) == pytest.approx(4, abs=0.4)
     with pytest.raises(ValueError, match="labels: want one for each row"):
         measure.fit_temperature(logits, labels[:3])
+    with pytest.raises(ValueError, match="labels: run from 1 to 3, but 3 columns"):
+        measure.fit_temperature(logits, labels + 1)
 
 
 def test_thresholded_confidence_gives_the_source_its_own_accuracy():
@@ -137,6 +139,8 @@ def test_thresholded_confidence_gives_the_source_its_own_accuracy():
     assert measure.average_thresholded_confidence(probabilities, right, probabilities[:5]) == 1
     with pytest.raises(ValueError, match="target_probabilities: want"):
         measure.average_thresholded_confidence(probabilities, labels, np.log(probabilities))
+    with pytest.raises(ValueError, match="source_labels: run from 1 to 4, but 4 columns"):
+        measure.average_thresholded_confidence(probabilities, labels + 1, probabilities)
 
 
 def test_bbse_is_exact_when_only_the_class_shares_change():

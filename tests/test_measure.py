@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tlcourse import data, measure, models
-from tlcourse.measure import strategy_table
 
 cost_module = importlib.import_module("tlcourse.measure.cost")
 
@@ -136,19 +135,3 @@ def test_scale_of_a_network_without_batchnorm_can_be_matched():
     network = nn.Sequential(nn.Linear(50, 100), nn.ReLU(), nn.Linear(100, 3))
     matched = measure.match_scale(network)
     assert not torch.equal(matched[0].weight, network[0].weight) and torch.equal(matched[2].weight, network[2].weight)
-
-
-def test_a_row_of_the_strategy_table_is_a_tuned_network_on_every_test(monkeypatch):
-    monkeypatch.setitem(strategy_table.LEARNING_RATES, "LoRA", (1e-3, 1e-2))
-    row = measure.measure_strategy("LoRA", per_class=2, steps=12, seed=4)
-    assert row["lr"] == 1e-2 and row["trained_parameters"] == 17_142 and 5 < row["megabytes"] < 12
-    assert 0.3 < row["test"] < 1 and row["noise"] < row["test"] and 0.5 < row["source"] < 1
-    again = measure.measure_strategy("LoRA", per_class=2, steps=12, seed=4)
-    assert {**again, "seconds": 0} == {**row, "seconds": 0}
-    with pytest.raises(ValueError, match="strategy='none': choose from scratch, head only"):
-        measure.measure_strategy("none", per_class=2, steps=12, seed=4)
-
-
-def test_scratch_has_no_source_to_keep(monkeypatch):
-    monkeypatch.setitem(strategy_table.LEARNING_RATES, "scratch", (1e-3,))
-    assert measure.measure_strategy("scratch", per_class=2, steps=2, seed=0)["source"] is None

@@ -109,7 +109,7 @@ def test_evaluate_counts_right_answers_and_puts_the_mode_back(few):
 
 
 def test_evaluate_refuses_nothing(network, few):
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="images: there are no images"):
         training.evaluate(network, few[:0])
     with pytest.raises(TypeError, match="want Images"):
         training.evaluate(network, few.x)

@@ -10,25 +10,42 @@ MODULES = {
     "tlcourse.doctor": "tlcourse.cli.doctor",
     "tlcourse.execution": "tlcourse.course.run",
     "tlcourse.grading.notebook": "tlcourse.course.read",
-    "tlcourse.models.pretrain": "tlcourse.authoring.pretrain",
+    "tlcourse.measure.adaptation": "tlcourse.lessons.domain_adaptation.experiment",
+    "tlcourse.measure.causes": "tlcourse.lessons.negative_transfer.experiment",
+    "tlcourse.measure.leaderboard": "tlcourse.lessons.choosing_a_source.experiment",
+    "tlcourse.measure.strategy_table": "tlcourse.lessons.fine_tuning.experiment",
     "tlcourse.progress": "tlcourse.course.progress",
     "tlcourse.release": "tlcourse.authoring.release",
     "tlcourse.training.parts": "tlcourse.models.groups",
 }
+_GUIDE = "tlcourse.lessons.choosing_a_source.guide"
 NAMES = {
+    "tlcourse.measure": {"measure_strategy": "tlcourse.lessons.fine_tuning.experiment"},
     "tlcourse.models": {"RECIPES": "tlcourse.authoring.pretrain", "pretrain": "tlcourse.authoring.pretrain"},
+    "tlcourse.teach": {
+        "draw_adaptation": "tlcourse.lessons.domain_adaptation.figures",
+        "draw_distance": "tlcourse.lessons.domain_mismatch.figures",
+        "draw_features": "tlcourse.lessons.pretrained_models.figures",
+        "draw_gap": "tlcourse.lessons.negative_transfer.figures",
+        "draw_leaderboard": "tlcourse.lessons.choosing_a_source.figures",
+        "draw_strategies": "tlcourse.lessons.fine_tuning.figures",
+        "Advice": _GUIDE,
+        "decision_guide": _GUIDE,
+        "recommend": _GUIDE,
+    },
 }
+RESULTS = {"adaptation": "domain_adaptation", "leaderboard": "choosing_a_source", "strategies": "fine_tuning"}
 
 
-def find_moved(package, name):
-    """What a package's __getattr__ gives for a name that has moved out of it.
+def names_of(package):
+    """A package's __getattr__, for the names that have moved out of it."""
 
-    Raises:
-        AttributeError: it never had one of that name.
-    """
-    if name not in NAMES[package]:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(NAMES[package][name]), name)
+    def find(name):
+        if name not in NAMES[package]:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(NAMES[package][name]), name)
+
+    return find
 
 
 class _MovedModules(MetaPathFinder, Loader):

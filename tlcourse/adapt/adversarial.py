@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tlcourse.adapt.batch import Batch, take_source
+
 
 class _Reverse(torch.autograd.Function):
     @staticmethod
@@ -18,7 +20,7 @@ class _Reverse(torch.autograd.Function):
         return -ctx.strength * gradient, None
 
 
-def grad_reverse(x, strength=1.0):
+def grad_reverse(x: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """Return x as it is, and turn its gradient around on the way back (Ganin et al., JMLR, 2016).
 
     Args:
@@ -33,7 +35,7 @@ def grad_reverse(x, strength=1.0):
     return _Reverse.apply(x, strength)
 
 
-def reversal_strength(progress, steepness=10.0):
+def reversal_strength(progress: float, steepness: float = 10.0) -> float:
     """λ = 2 / (1 + exp(−γp)) − 1, which rises from 0 to almost 1, so that early features are not torn about (Ganin et al., JMLR, 2016).
 
     Args:
@@ -57,13 +59,13 @@ class DomainDiscriminator(nn.Module):
         seed: draws the weights.
     """
 
-    def __init__(self, width, hidden=128, seed=0):
+    def __init__(self, width: int, hidden: int = 128, seed: int = 0):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.layers = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
-    def forward(self, features):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.layers(features).squeeze(1)
 
 
@@ -82,15 +84,16 @@ class DANN(nn.Module):
         accuracies: the discriminator's accuracy on the batch of each step so far; 0.5 where it is confused.
     """
 
-    def __init__(self, width, hidden=128, seed=0):
+    def __init__(self, width: int, hidden: int = 128, seed: int = 0):
         super().__init__()
         self.discriminator = DomainDiscriminator(width, hidden, seed)
         self.accuracies = []
 
-    def forward(self, batch):
-        features = torch.cat([batch.source_features, batch.target_features])
+    def forward(self, batch: Batch) -> torch.Tensor:
+        source, _ = take_source(batch)
+        features = torch.cat([source, batch.target_features])
         logits = self.discriminator(grad_reverse(features, reversal_strength(batch.progress)))
-        is_source = torch.cat([torch.ones(len(batch.source_features)), torch.zeros(len(batch.target_features))])
+        is_source = torch.cat([torch.ones(len(source)), torch.zeros(len(batch.target_features))])
         is_source = is_source.to(logits.device)
         self.accuracies.append(((logits > 0) == (is_source > 0)).float().mean().item())
         return F.binary_cross_entropy_with_logits(logits, is_source)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from tlcourse.data.images import Images
 
 
-def vary_strokes(images, *, share=0.5, seed=0):
+def vary_strokes(images: Images, *, share: float = 0.5, seed: int = 0) -> Images:
     """Thicken the strokes of a share of the images by one pixel on every side (domain randomisation: Tobin et al., IROS, 2017).
 
     Args:
@@ -28,7 +28,7 @@ def vary_strokes(images, *, share=0.5, seed=0):
     return Images(x, images.y, images.classes)
 
 
-def match_style(images, target, *, seed=0):
+def match_style(images: Images, target: Images, *, seed: int = 0) -> Images:
     """Give each image the mean and the standard deviation of the pixels of a random target image (after AdaIN: Huang and Belongie, ICCV, 2017).
 
     Args:

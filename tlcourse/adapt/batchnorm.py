@@ -4,9 +4,12 @@ import copy
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tlcourse.data.images import Images
 
 
-def adapt_batchnorm(model, images):
+def adapt_batchnorm(model: nn.Module, images: Images) -> nn.Module:
     """A copy of the network whose BatchNorm statistics are those of the target (AdaBN: Li et al., ICLR workshop, 2017).
 
     Args:
@@ -27,15 +30,18 @@ def adapt_batchnorm(model, images):
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches
     device = next(adapted.parameters()).device
+    parts = list(images.x.split(300))
+    if len(parts[-1]) == 1:  # one image has no spread of its own
+        parts[-2:] = [torch.cat(parts[-2:])]
     with torch.inference_mode():
-        for part in images.x.split(300):
+        for part in parts:
             adapted(part.to(device))
     for norm, before in zip(norms, _norms(model), strict=True):
         norm.momentum = before.momentum
     return adapted.eval()
 
 
-def only_batchnorm(model):
+def only_batchnorm(model: nn.Module) -> nn.Module:
     """Freeze all but the scales and shifts of BatchNorm, which is what TENT trains (Wang et al., ICLR, 2021).
 
     Args:
@@ -55,8 +61,8 @@ def only_batchnorm(model):
     return model
 
 
-def _norms(model):
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+def _norms(model: nn.Module) -> list[_BatchNorm]:
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         raise ValueError("model: has no BatchNorm layer, so there is nothing to adapt this way")
     return norms

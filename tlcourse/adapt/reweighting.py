@@ -2,9 +2,12 @@
 
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from tlcourse.data.images import Images
 
 
-def importance_weights(source, target, *, strength=0.1):
+def importance_weights(source: torch.Tensor, target: torch.Tensor, *, strength: float = 0.1) -> torch.Tensor:
     """Importance weights p(target | x) / p(source | x) by logistic regression (Bickel et al., ICML, 2007; Sugiyama et al., JMLR, 2007).
 
     Args:
@@ -31,7 +34,7 @@ def importance_weights(source, target, *, strength=0.1):
 
 
 @torch.no_grad()
-def class_weights(network, target):
+def class_weights(network: nn.Module, target: Images) -> torch.Tensor:
     """How much each source class seems to occur in the target: its mean probability there, over the largest (Cao et al., PADA, ECCV, 2018).
 
     Args:

@@ -1,12 +1,18 @@
 """Self-training: the model's own answers on the target become its labels."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from tlcourse.adapt.batch import Batch
+from tlcourse.data.images import Images
 from tlcourse.training.modes import evaluating
 
 
-def naive_self_training(batch):
+def naive_self_training(batch: Batch) -> torch.Tensor:
     """Cross-entropy of each target image to the network's own current answer (Lee, ICML workshop, 2013).
 
     Nothing keeps wrong answers out and nothing keeps the classes apart, so it can end in one class for all.
@@ -17,7 +23,9 @@ def naive_self_training(batch):
     return F.cross_entropy(batch.target_logits, batch.target_logits.detach().argmax(dim=1))
 
 
-def balanced_self_training(target, *, shares=(0.2, 0.4, 0.6, 0.8)):
+def balanced_self_training(
+    target: Images, *, shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8)
+) -> Callable[[Batch], torch.Tensor]:
     """Self-training on the most confident share of each predicted class (Zou et al., class-balanced self-training, ECCV, 2018).
 
     The steps are divided into as many rounds as there are shares. At the beginning of a round the network labels all of
@@ -36,7 +44,7 @@ def balanced_self_training(target, *, shares=(0.2, 0.4, 0.6, 0.8)):
     """
     if not shares or any(not 0 < share <= 1 for share in shares) or list(shares) != sorted(shares):
         raise ValueError(f"shares={shares}: want shares in (0, 1] that do not fall, such as (0.2, 0.5, 0.8)")
-    state = {"round": None}
+    state: dict[str, Any] = {"round": None}
 
     def method(batch):
         number = min(int(batch.progress * len(shares)), len(shares) - 1)
@@ -52,7 +60,7 @@ def balanced_self_training(target, *, shares=(0.2, 0.4, 0.6, 0.8)):
 
 
 @torch.no_grad()
-def confident_labels(model, images, share):
+def confident_labels(model: nn.Module, images: Images, share: float) -> tuple[torch.Tensor, torch.Tensor]:
     """The answers of a network, and which are among the most confident share of their predicted class.
 
     Args:

@@ -1,14 +1,20 @@
 """Adapt where the source's images are gone and only the model is left."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from tlcourse.adapt.batch import Batch
 from tlcourse.adapt.entropy import information_maximisation
-from tlcourse.models.groups import head_name
+from tlcourse.data.images import Images
+from tlcourse.models.groups import find_head
 from tlcourse.training.features import extract_features
 
 
-def shot(target, *, pseudo=0.3, rounds=5):
+def shot(target: Images, *, pseudo: float = 0.3, rounds: int = 5) -> Callable[[Batch], torch.Tensor]:
     """The loss of SHOT (Liang et al., Do We Really Need to Access the Source Data?, ICML, 2020), for train_adapted(source=None).
 
     Information maximisation, plus cross-entropy to labels by the nearest class prototype. The head stays as the source
@@ -27,7 +33,7 @@ def shot(target, *, pseudo=0.3, rounds=5):
     """
     if not pseudo >= 0 or rounds < 1:
         raise ValueError(f"pseudo={pseudo}, rounds={rounds}: want at least 0, and at least 1")
-    state = {"round": None}
+    state: dict[str, Any] = {"round": None}
 
     def method(batch):
         number = int(batch.progress * rounds)
@@ -40,7 +46,7 @@ def shot(target, *, pseudo=0.3, rounds=5):
 
 
 @torch.no_grad()
-def prototype_labels(model, images):
+def prototype_labels(model: nn.Module, images: Images) -> torch.Tensor:
     """Label images by the nearest class prototype, twice (Liang et al., ICML, 2020, equations 5 and 6).
 
     The prototypes are means of the features, weighted by the model's probabilities; then plain means of the features
@@ -54,7 +60,7 @@ def prototype_labels(model, images):
         (n,) int64 labels.
     """
     features = extract_features(model, images)
-    head = model.get_submodule(head_name(model))
+    head = find_head(model)
     device = head.weight.device
     weights = head(features.to(device)).softmax(dim=1).cpu()
     unit = F.normalize(torch.cat([features, torch.ones(len(features), 1)], dim=1))

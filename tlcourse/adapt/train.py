@@ -1,59 +1,42 @@
-"""The one training loop of domain adaptation: a method is a function of what a step sees."""
+"""Training with a method of domain adaptation: a method is a function of what a step sees."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tlcourse.adapt.batch import Batch
 from tlcourse.adapt.entropy import entropy
-from tlcourse.models.groups import head_name
-from tlcourse.training.fitting import make_schedule, pick_device
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a method sees of one step: n labelled source images and m target images without labels.
-
-    Attributes:
-        model: the network that is trained, in train mode.
-        source_features, source_logits, source_labels: (n, d), (n, C) and (n,); None where there is no source.
-        target_features, target_logits: (m, d) and (m, C). Features are what enters the head.
-        target_index: (m,) positions of the images in the target.
-        progress: the share of the steps that is done, in [0, 1).
-    """
-
-    model: nn.Module
-    source_features: torch.Tensor | None
-    source_logits: torch.Tensor | None
-    source_labels: torch.Tensor | None
-    target_features: torch.Tensor
-    target_logits: torch.Tensor
-    target_index: torch.Tensor
-    progress: float
+from tlcourse.data.images import Images, Numbers
+from tlcourse.models.groups import find_head
+from tlcourse.training.labels import check_images, check_labels
+from tlcourse.training.loop import Schedule, train
 
 
 def train_adapted(
-    model,
-    source,
-    target,
+    model: nn.Module,
+    source: Images | None,
+    target: Images,
     *,
-    method=None,
-    weight=1.0,
-    source_weights=None,
-    apart=False,
-    steps,
-    lr,
-    schedule="constant",
-    batch_size=64,
-    seed=0,
-    after_step=None,
-):
+    method: Callable[[Batch], torch.Tensor] | None = None,
+    weight: float = 1.0,
+    source_weights: Numbers | None = None,
+    apart: bool = False,
+    steps: int,
+    lr: float,
+    schedule: Schedule = "constant",
+    batch_size: int = 64,
+    seed: int = 0,
+    after_step: Callable[[int], object] | None = None,
+) -> list[dict[str, Any]]:
     """Train a classifier in place on labelled source images while a method makes use of unlabelled target images.
 
     BatchNorm sees both domains in every step, whatever the method. The loss is the cross-entropy on the source's half
-    plus weight · method(batch).
+    plus weight · method(batch). This is training.train(); what that says of errors and interrupts holds here too, for
+    the parameters of a method as well.
 
     Args:
         model: network with a linear head, whose outputs are the source's classes. What is frozen stays as it is.
@@ -68,11 +51,11 @@ def train_adapted(
             they pass as one batch. The running statistics are of both either way.
         steps: gradient steps, at least 1.
         lr: learning rate of AdamW, above 0.
-        schedule: "constant", or "one-cycle" or "cosine" with lr at the top.
+        schedule: "constant", or "one-cycle" or "cosine" with lr at the top, or a function from the number of steps done
+            to the factor of lr.
         batch_size: images of each domain per step, at least 2.
         seed: draws the batches: all images of a domain in random order before any comes again.
-        after_step: function of the number of steps done, called after each; the model is in train mode, so evaluate it
-            through training.evaluate, which puts the mode back.
+        after_step: as in training.train().
 
     Returns:
         list with one dict a step: "source_loss", "method_loss", "source_accuracy" (None without a source), and of the
@@ -81,66 +64,49 @@ def train_adapted(
         on the device that it came from, and a method with parameters beside it.
 
     Raises:
-        ValueError: an argument out of range, no images, neither a source nor a method.
-        FloatingPointError: the loss is not finite.
+        ValueError: an argument out of range, no images, neither a source nor a method, a source label that the head has no
+            output for.
+        FloatingPointError: a loss or a gradient is not finite; the message says at which step.
     """
-    _check(source, target, method, weight, source_weights, steps, lr, batch_size)
-    device, home = pick_device(), next(model.parameters()).device
-    model.to(device, memory_format=torch.channels_last).train()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if isinstance(method, nn.Module):
-        trained += method.to(device).parameters()
-    optimizer = torch.optim.AdamW(trained, lr=lr)
-    scheduler = make_schedule(schedule, optimizer, steps)
-    generator = torch.Generator().manual_seed(seed)
-    features, history = [], []
-    head = model.get_submodule(head_name(model))
+    _check(source, target, method, weight, source_weights, batch_size)
+    head = find_head(model)
+    if source is not None:
+        check_labels("source", source.y, head.out_features)
     n = 0 if source is None else batch_size
-    mine = None if source is None else _batches(len(source), source_weights, batch_size, generator)
-    others = _batches(len(target), None, batch_size, generator)
+    generator = torch.Generator().manual_seed(seed)
+    mine = _draw(0 if source is None else len(source), source_weights, batch_size, generator)
+    others = _draw(len(target), None, batch_size, generator)
+    features, history = [], []
+
+    def loss(network, step):
+        device = next(model.parameters()).device
+        domains, labels = [], None
+        if source is not None:
+            chosen = next(mine)
+            domains, labels = [source.x[chosen]], source.y[chosen].to(device)
+        other = next(others)
+        domains.append(target.x[other])
+        passes = domains if apart else [torch.cat(domains)]
+        features.clear()
+        logits = torch.cat([model(x.to(device, memory_format=torch.channels_last)) for x in passes])
+        seen = torch.cat(features)
+        of_source = (None, None, None) if labels is None else (seen[:n], logits[:n], labels)
+        batch = Batch(model, *of_source, seen[n:], logits[n:], other, step / steps)
+        zero = torch.zeros((), device=device)
+        source_loss = zero if labels is None else F.cross_entropy(logits[:n], labels)
+        method_loss = zero if method is None else method(batch)
+        history.append(_describe(batch, source_loss, method_loss))
+        return source_loss + weight * method_loss
+
+    model.to(memory_format=torch.channels_last)
+    trained = nn.ModuleList([model, method] if isinstance(method, nn.Module) else [model])
     with head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0])):
-        for step in range(steps):
-            x, labels = [], None
-            if source is not None:
-                chosen = next(mine)
-                x, labels = [source.x[chosen]], source.y[chosen].to(device)
-            other = next(others)
-            domains = [*x, target.x[other]]
-            passes = domains if apart else [torch.cat(domains)]
-            features.clear()
-            logits = torch.cat([model(x.to(device, memory_format=torch.channels_last)) for x in passes])
-            seen = torch.cat(features)
-            batch = Batch(
-                model,
-                seen[:n] if n else None,
-                logits[:n] if n else None,
-                labels,
-                seen[n:],
-                logits[n:],
-                other,
-                step / steps,
-            )
-            source_loss = F.cross_entropy(logits[:n], labels) if n else torch.zeros((), device=device)
-            method_loss = torch.zeros((), device=device) if method is None else method(batch)
-            loss = source_loss + weight * method_loss
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss became {loss.item()} in step {step}; lower lr={lr} or weight={weight}"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            scheduler.step()
-            history.append(_describe(batch, source_loss, method_loss))
-            if after_step is not None:
-                after_step(step + 1)
-    model.to(home).eval()
-    if isinstance(method, nn.Module):
-        method.to(home)
+        # A batch is the number of its step: a method wants the positions of the images on the CPU, so the loss draws them.
+        train(trained, range(steps), loss, steps=steps, lr=lr, schedule=schedule, seed=seed, after_step=after_step)
     return history
 
 
-def _batches(n, weights, count, generator):
+def _draw(n: int, weights: Numbers | None, count: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
     """Positions without end, count at a time: all n in random order before any comes again, or as often as weights say."""
     if weights is not None:
         weights = torch.as_tensor(weights).double()
@@ -155,7 +121,7 @@ def _batches(n, weights, count, generator):
 
 
 @torch.no_grad()
-def _describe(batch, source_loss, method_loss):
+def _describe(batch: Batch, source_loss: torch.Tensor, method_loss: torch.Tensor) -> dict[str, Any]:
     probabilities = batch.target_logits.softmax(dim=1)
     shares = probabilities.mean(dim=0)
     accuracy = None
@@ -171,16 +137,14 @@ def _describe(batch, source_loss, method_loss):
     }
 
 
-def _check(source, target, method, weight, source_weights, steps, lr, batch_size):
+def _check(source, target, method, weight, source_weights, batch_size):
     if source is None and method is None:
         raise ValueError("source, method: give at least one of them; without both there is nothing to learn from")
     for name, images in (("source", source), ("target", target)):
-        if images is not None and len(images) == 0:
-            raise ValueError(f"{name}: there are no images; give at least one")
-    if steps < 1 or not lr > 0 or batch_size < 2 or not weight >= 0:
-        raise ValueError(
-            f"steps={steps}, lr={lr}, batch_size={batch_size}, weight={weight}: want at least 1, above 0, at least 2 and 0"
-        )
+        if images is not None:
+            check_images(name, images)
+    if batch_size < 2 or not weight >= 0:
+        raise ValueError(f"batch_size={batch_size}, weight={weight}: want at least 2, and at least 0")
     if source_weights is not None:
         weights = torch.as_tensor(source_weights)
         if source is None or weights.shape != (len(source),) or not (weights >= 0).all() or not weights.sum() > 0:

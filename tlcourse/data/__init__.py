@@ -8,22 +8,4 @@ from tlcourse.data.intents import Texts, intents
 from tlcourse.data.photos import photos
 from tlcourse.data.shift import Shift
 from tlcourse.data.splits import few_shot, mislabel, skew
-
-__all__ = [
-    "FONTS",
-    "HELD_OUT_FONTS",
-    "LETTERS",
-    "LOOKALIKES",
-    "Images",
-    "Shift",
-    "Texts",
-    "digits",
-    "few_shot",
-    "folder",
-    "glyphs",
-    "halve",
-    "intents",
-    "mislabel",
-    "photos",
-    "skew",
-]
+from tlcourse.data.turns import turn_quarters

@@ -9,7 +9,7 @@ from tlcourse.data.images import Images
 _BLOCKS = {"all": slice(None), "train": slice(0, 900), "val": slice(900, 1100), "test": slice(1100, None)}
 
 
-def digits(split="all"):
+def digits(split: str = "all") -> Images:
     """Load the 1,797 handwritten digits of the UCI set, resized from 8×8 to 32×32 (bilinear).
 
     The file lists images in runs by writer, without saying where one writer ends. The splits are therefore
@@ -29,8 +29,8 @@ def digits(split="all"):
     """
     if split not in _BLOCKS:
         raise ValueError(f"split={split!r}: use one of {', '.join(map(repr, _BLOCKS))}")
-    bunch = load_digits()
-    grey = torch.as_tensor(bunch.images[_BLOCKS[split]], dtype=torch.float32).unsqueeze(1) / 16
+    pixels, labels = load_digits(return_X_y=True)
+    grey = torch.as_tensor(pixels[_BLOCKS[split]], dtype=torch.float32).view(-1, 1, 8, 8) / 16
     x = F.interpolate(grey, size=(32, 32), mode="bilinear", align_corners=False)
-    y = torch.as_tensor(bunch.target[_BLOCKS[split]], dtype=torch.int64)
-    return Images(x.expand(-1, 3, -1, -1).contiguous(), y, [str(c) for c in bunch.target_names])
+    y = torch.as_tensor(labels[_BLOCKS[split]], dtype=torch.int64)
+    return Images(x.expand(-1, 3, -1, -1).contiguous(), y, [str(digit) for digit in range(10)])

@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as transforms
 from tlcourse.data.images import Images
 
 
-def folder(path, side=32):
+def folder(path: str | Path, side: int = 32) -> Images:
     """Read a folder of pictures, one sub-folder for each class, in the layout of torchvision's ImageFolder.
 
     Args:
@@ -41,7 +41,7 @@ def folder(path, side=32):
     return Images(x, torch.tensor(found.targets, dtype=torch.int64), found.classes)
 
 
-def _read(file, side):
+def _read(file: str, side: int) -> torch.Tensor:
     try:
         with Image.open(file) as picture:
             pixels = transforms.pil_to_tensor(ImageOps.exif_transpose(picture).convert("RGB"))

@@ -1,5 +1,6 @@
 """The rendered source domain: characters in the text fonts that matplotlib ships, bent by random smooth warps."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,7 +30,9 @@ _CANVAS = 64  # glyphs are drawn at twice the final size and sampled down by the
 _BODY = 52  # pixels of the canvas that the longer side of a glyph fills
 
 
-def glyphs(n, classes="letters", seed=0, *, fonts=FONTS, coarse=0.6):
+def glyphs(
+    n: int, classes: str = "letters", seed: int = 0, *, fonts: Sequence[str] = FONTS, coarse: float = 0.6
+) -> Images:
     """Render n characters, white on black, each in a random font under a random affine and elastic warp.
 
     Args:
@@ -142,5 +145,6 @@ def _centred(font, character):
     scale = _BODY / max(right - left, bottom - top)
     size = [max(1, round(side * scale)) for side in ink.size]
     canvas = Image.new("L", (_CANVAS, _CANVAS))
-    canvas.paste(ink.resize(size, Image.Resampling.LANCZOS), [(_CANVAS - side) // 2 for side in size])
+    left, top = ((_CANVAS - side) // 2 for side in size)
+    canvas.paste(ink.resize(size, Image.Resampling.LANCZOS), (left, top))
     return np.asarray(canvas, dtype=np.float32) / 255

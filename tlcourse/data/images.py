@@ -1,9 +1,13 @@
 """The one container for labelled images that every function of the course takes and returns."""
 
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
+
+Numbers = torch.Tensor | ArrayLike  # what is taken by functions that read arrays and tensors alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,7 @@ class Images:
 
     x: torch.Tensor
     y: torch.Tensor
-    classes: list
+    classes: list[str]
 
     def __post_init__(self):
         check_pixels(self.x)
@@ -42,19 +46,23 @@ class Images:
                 f"classes; renumber them to 0 … {len(self.classes) - 1}"
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
+    @overload
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]: ...
+    @overload
+    def __getitem__(self, index: slice | torch.Tensor) -> "Images": ...
     def __getitem__(self, index):
         if isinstance(index, int):
             return self.x[index], int(self.y[index])
         return Images(self.x[index], self.y[index], self.classes)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Images({len(self)} of {'×'.join(map(str, self.x.shape[1:]))}, {len(self.classes)} classes)"
 
 
-def halve(images):
+def halve(images: Images) -> Images:
     """Average 2×2 pixels: half the side, a quarter of the work for a convolution.
 
     Args:
@@ -72,7 +80,7 @@ def halve(images):
     return Images(F.avg_pool2d(images.x, 2), images.y, images.classes)
 
 
-def check_pixels(x):
+def check_pixels(x: torch.Tensor) -> None:
     """Raise unless x is an (n, 3, side, side) float32 tensor with values in [0, 1] and a side of 8 or more."""
     if not isinstance(x, torch.Tensor) or x.dtype != torch.float32:
         raise TypeError(f"x: want a float32 tensor, got {_describe(x)}; use torch.as_tensor(x, dtype=torch.float32)")

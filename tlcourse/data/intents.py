@@ -4,6 +4,7 @@ import csv
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import overload
 
 import torch
 
@@ -24,24 +25,28 @@ class Texts:
     chosen.
     """
 
-    texts: list
+    texts: list[str]
     y: torch.Tensor
-    classes: list
+    classes: list[str]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.y)
 
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, int]: ...
+    @overload
+    def __getitem__(self, index: slice | torch.Tensor) -> "Texts": ...
     def __getitem__(self, index):
         if isinstance(index, int):
             return self.texts[index], int(self.y[index])
         chosen = torch.arange(len(self))[index]
         return Texts([self.texts[i] for i in chosen.tolist()], self.y[index], self.classes)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Texts({len(self)} texts, {len(self.classes)} classes)"
 
 
-def intents(split="all"):
+def intents(split: str = "all") -> Texts:
     """Load short English messages to shops, surgeries, landlords and friends, labelled with one of ten intents.
 
     The messages were written for this course; intents.md beside the file is the datasheet. A scene (such as "dentist")

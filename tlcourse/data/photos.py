@@ -17,7 +17,7 @@ _SETS = {
 }
 
 
-def photos(name, split="train", *, root=None):
+def photos(name: str, split: str = "train", *, root: str | Path | None = None) -> Images:
     """Load a torchvision data set as 32×32 colour images; grey ones are repeated over three channels.
 
     Args:

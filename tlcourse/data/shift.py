@@ -56,7 +56,7 @@ class Shift:
             if not 0 <= strength <= 1:
                 raise ValueError(f"{field.name}={strength}: want a strength from 0 to 1")
 
-    def __call__(self, images):
+    def __call__(self, images: Images) -> Images:
         if not isinstance(images, Images):
             raise TypeError(
                 f"images: want Images, got {type(images).__name__}; build one with data.Images(x, y, classes)"
@@ -73,8 +73,7 @@ class Shift:
                 x = torch.cat([self._turned(x[part]) for part in parts])
             x = _add_clutter(x, self.clutter, drawn["clutter"])
         swapped = torch.rand(n, 1, 1, 1, generator=drawn["polarity"]).lt_(self.polarity)
-        if self.background:
-            crops, places = _draw_crops(n, drawn["background"])
+        backgrounds = _draw_crops(n, drawn["background"]) if self.background else None
         blur = [_blur_matrix(side, 3 * self.blur) for side in x.shape[-2:]] if 3 * self.blur > _SHARP else None
         for part in parts:
             now = x[part]
@@ -82,7 +81,8 @@ class Shift:
                 now = self._turned(now)
             if self.polarity:
                 now = (swapped[part] - now).abs_()  # 1 − x where ink and paper swap, and x elsewhere
-            if self.background:
+            if backgrounds is not None:
+                crops, places = backgrounds
                 which, top, left = places[:, part]
                 now = (now - self.background * crops[which, :, top, left]).abs_()
             if self.contrast:

@@ -1,11 +1,16 @@
 """Draw a small or an unbalanced sample from a set of images, or give some of them wrong labels."""
 
+from typing import TypeVar
+
 import torch
 
-from tlcourse.data.images import Images
+from tlcourse.data.images import Images, Numbers
+from tlcourse.data.intents import Texts
+
+Labelled = TypeVar("Labelled", Images, Texts)
 
 
-def few_shot(images, per_class, seed=0):
+def few_shot(images: Labelled, per_class: int, seed: int = 0) -> Labelled:
     """Draw the same number of images of every class, without replacement, in random order.
 
     Args:
@@ -24,7 +29,7 @@ def few_shot(images, per_class, seed=0):
     return _draw(images, [per_class] * len(images.classes), "per_class", seed)
 
 
-def skew(images, class_weights, n, seed=0):
+def skew(images: Labelled, class_weights: Numbers, n: int, seed: int = 0) -> Labelled:
     """Draw n images, without replacement, with the classes in given proportions (label shift).
 
     Args:
@@ -55,7 +60,7 @@ def skew(images, class_weights, n, seed=0):
     return _draw(images, counts.tolist(), "n", seed)
 
 
-def mislabel(images, share, seed=0):
+def mislabel(images: Images, share: float, seed: int = 0) -> Images:
     """Give a share of the images a wrong label, drawn evenly from the other classes (label noise).
 
     Args:
@@ -81,7 +86,7 @@ def mislabel(images, share, seed=0):
     return Images(images.x, y, images.classes)
 
 
-def _draw(images, counts, argument, seed):
+def _draw(images: Labelled, counts: list[int], argument: str, seed: int) -> Labelled:
     generator = torch.Generator().manual_seed(seed)
     chosen = []
     for label, count in enumerate(counts):

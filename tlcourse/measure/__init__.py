@@ -1,6 +1,7 @@
-"""Measure: how alike features are, what work costs, where a gain comes from, how strategies compare, whether a
-source helps, and which would; how far apart domains are, and whether a classifier can be believed on another."""
+"""Measure: how alike features are, what work costs, where a gain comes from, whether a source helps, and which would;
+how far apart domains are, and whether a classifier can be believed on another."""
 
+from tlcourse import _moved
 from tlcourse.measure.calibration import (
     average_thresholded_confidence,
     expected_calibration_error,
@@ -20,39 +21,6 @@ from tlcourse.measure.drift import Watch, watch_stream
 from tlcourse.measure.gap import Gap, negative_transfer_gap
 from tlcourse.measure.label_shift import bbse_weights, mlls_weights, reweigh
 from tlcourse.measure.similarity import linear_cka
-from tlcourse.measure.strategy_table import measure_strategy
 from tlcourse.measure.transferability import h_score, knn_accuracy, leep, logme, nce, probe_accuracy, transrate
 
-__all__ = [
-    "LAPTOP_WATTS",
-    "ControlledGain",
-    "Gap",
-    "Spent",
-    "Watch",
-    "average_thresholded_confidence",
-    "bbse_weights",
-    "controlled_gain",
-    "coral_distance",
-    "expected_calibration_error",
-    "fit_temperature",
-    "frechet_distance",
-    "h_score",
-    "knn_accuracy",
-    "leep",
-    "linear_cka",
-    "logme",
-    "match_scale",
-    "measure_strategy",
-    "metered",
-    "mlls_weights",
-    "mmd",
-    "mmd_test",
-    "nce",
-    "negative_transfer_gap",
-    "probe_accuracy",
-    "proxy_a_distance",
-    "reweigh",
-    "sliced_wasserstein",
-    "transrate",
-    "watch_stream",
-]
+__getattr__ = _moved.names_of(__name__)

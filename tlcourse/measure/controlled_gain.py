@@ -82,7 +82,7 @@ def controlled_gain(sources, train, val, test, *, per_class, seeds, learning_rat
                 training.fit(network, few, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
                 networks.append(network)
         on_val = {lr: statistics.mean(training.evaluate(n, val) for n in trained[lr]) for lr in trained}
-        chosen[rung] = max(on_val, key=on_val.get)
+        chosen[rung] = max(on_val, key=lambda rate: on_val[rate])
         accuracy[rung] = [training.evaluate(network, test) for network in trained[chosen[rung]]]
     return ControlledGain(accuracy, chosen, torch.bincount(test.y).max().item() / len(test))
 

@@ -1,6 +1,7 @@
 """What a piece of work takes: seconds, and joules where the machine counts them."""
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Spent:
 
 
 @contextmanager
-def metered(watts=LAPTOP_WATTS):
+def metered(watts: float = LAPTOP_WATTS) -> Iterator[Spent]:
     """Measure the seconds and joules of a `with` block: `with metered() as spent: …`, then read spent.
 
     Args:

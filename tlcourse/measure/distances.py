@@ -13,9 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tlcourse.adapt.alignment import coral_loss, gaussian_kernels, mmd_loss
+from tlcourse.data.images import Numbers
 
 
-def mmd(x, y):
+def mmd(x: Numbers, y: Numbers) -> float:
     """Squared maximum mean discrepancy, unbiased, with five Gaussian kernels (Gretton et al., JMLR, 2012).
 
     The estimator is that of adapt.mmd_loss. It sees every difference between distributions, given enough points.
@@ -33,7 +34,7 @@ def mmd(x, y):
     return mmd_loss(*_check(x, y)).item()
 
 
-def mmd_test(x, y, *, permutations=500, seed=0):
+def mmd_test(x: Numbers, y: Numbers, *, permutations: int = 500, seed: int = 0) -> tuple[float, float]:
     """Whether two samples differ by more than chance: mmd with a permutation p-value (Gretton et al., JMLR, 2012).
 
     Points are dealt anew to two samples of the same sizes; the p-value is the share of deals whose MMD² is at least the
@@ -71,7 +72,7 @@ def mmd_test(x, y, *, permutations=500, seed=0):
     return values[0].item(), at_least / len(deals)
 
 
-def coral_distance(x, y):
+def coral_distance(x: Numbers, y: Numbers) -> float:
     """‖C_x − C_y‖²_F / 4d², how far apart the covariances are (Sun and Saenko, Deep CORAL, ECCV workshops, 2016).
 
     Means do not count, and the scale of the features counts to the fourth power.
@@ -89,7 +90,7 @@ def coral_distance(x, y):
     return coral_loss(*_check(x, y)).item()
 
 
-def frechet_distance(x, y):
+def frechet_distance(x: Numbers, y: Numbers) -> float:
     """Squared Fréchet distance of two Gaussians with the sets' means and covariances (Dowson and Landau, 1982; Heusel et al., NeurIPS, 2017, for network features).
 
     ‖μ_x − μ_y‖² + tr(C_x + C_y − 2 (C_x C_y)^½), unbiased covariances. With few points in many dimensions it is above
@@ -115,7 +116,7 @@ def frechet_distance(x, y):
     return max(squared.item(), 0.0)
 
 
-def proxy_a_distance(x, y, *, seed=0):
+def proxy_a_distance(x: Numbers, y: Numbers, *, seed: int = 0) -> float:
     """How well a linear classifier tells the domains apart: 2 (1 − 2 · error), at least 0 (Ben-David et al., Analysis of Representations for Domain Adaptation, NIPS, 2007).
 
     Logistic regression on standardised features, fitted to a random half of each domain; the error is the mean of the
@@ -133,7 +134,7 @@ def proxy_a_distance(x, y, *, seed=0):
         ValueError: not two such matrices, values that are not finite.
     """
     x, y = (points.numpy() for points in _check(x, y, least=4))
-    halves = [train_test_split(points, test_size=0.5, random_state=seed) for points in (x, y)]
+    halves = [train_test_split(points, test_size=0.5, random_state=seed % 2**32) for points in (x, y)]
     fitted = np.concatenate([halves[0][0], halves[1][0]])
     domain = np.repeat([0, 1], [len(halves[0][0]), len(halves[1][0])])
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000))
@@ -142,7 +143,7 @@ def proxy_a_distance(x, y, *, seed=0):
     return float(max(2 * (1 - 2 * error), 0.0))
 
 
-def sliced_wasserstein(x, y, *, projections=100, seed=0):
+def sliced_wasserstein(x: Numbers, y: Numbers, *, projections: int = 100, seed: int = 0) -> float:
     """Mean Wasserstein-1 distance of the two sets on random lines through the origin (Rabin et al., SSVM, 2011).
 
     Args:
@@ -169,7 +170,7 @@ def sliced_wasserstein(x, y, *, projections=100, seed=0):
     return float(np.mean([wasserstein_distance(a, b) for a, b in zip(*lines)]))
 
 
-def _check(x, y, least=2):
+def _check(x: Numbers, y: Numbers, least: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     x, y = (torch.as_tensor(value).detach().double().cpu() for value in (x, y))
     for name, value in (("x", x), ("y", y)):
         if value.ndim != 2 or len(value) < least or value.shape[1] != x.shape[1]:

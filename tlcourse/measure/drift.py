@@ -7,6 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tlcourse.data.images import Numbers
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -21,7 +23,7 @@ class Watch:
     alarm: int | None
 
 
-def watch_stream(reference, stream, *, level=0.05, refit=10, seed=0):
+def watch_stream(reference: Numbers, stream: Numbers, *, level: float = 0.05, refit: int = 10, seed: int = 0) -> Watch:
     """Sequential two-sample test by betting (Podkopaev and Ramdas, Sequential Predictive Two-Sample and Independence Testing, NeurIPS, 2023).
 
     Each point of the stream is paired with a fresh reference point. A classifier that learned from the pairs before

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from tlcourse.data.images import Numbers
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -20,14 +22,16 @@ class Gap:
     high: float
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """ "harm" if the interval lies above zero, "help" if below, else "undecided"."""
         if self.low > 0:
             return "harm"
         return "help" if self.high < 0 else "undecided"
 
 
-def negative_transfer_gap(with_source, without_source, *, level=0.95, resamples=5000, seed=0):
+def negative_transfer_gap(
+    with_source: Numbers, without_source: Numbers, *, level: float = 0.95, resamples: int = 5000, seed: int = 0
+) -> Gap:
     """Risk with the source less risk of the same algorithm without it (Wang et al., Characterizing and avoiding negative transfer, CVPR, 2019).
 
     The interval is a paired percentile bootstrap (Efron and Tibshirani, 1993): whole pairs are drawn again, so what both
@@ -54,19 +58,21 @@ def negative_transfer_gap(with_source, without_source, *, level=0.95, resamples=
         raise ValueError(f"level={level}: want a number between 0 and 1, such as 0.95")
     if resamples < 100:
         raise ValueError(f"resamples={resamples}: take at least 100, better 5000")
-    pairs = {"with_source": with_source, "without_source": without_source}
-    for name, losses in pairs.items():
-        losses = losses.detach().cpu().numpy() if isinstance(losses, torch.Tensor) else np.asarray(losses)
-        if losses.ndim != 1 or len(losses) < 2 or losses.dtype.kind not in "fiub":
-            raise ValueError(f"{name}: want (n,) numbers, n ≥ 2, one for each pair; got {losses.shape} {losses.dtype}")
-        pairs[name] = losses = losses.astype(np.float64)
-        if not np.isfinite(losses).all():
-            raise ValueError(f"{name}: has NaN or infinity in it")
-    n, others = len(pairs["with_source"]), len(pairs["without_source"])
-    if n != others:
-        raise ValueError(f"without_source: want one for each of the {n} of with_source, got {others}")
-    difference = pairs["with_source"] - pairs["without_source"]
+    losses, baseline = _check("with_source", with_source), _check("without_source", without_source)
+    n = len(losses)
+    if n != len(baseline):
+        raise ValueError(f"without_source: want one for each of the {n} of with_source, got {len(baseline)}")
+    difference = losses - baseline
     rng = np.random.default_rng(seed)
     means = [difference[rng.integers(n, size=n)].mean() for _ in range(resamples)]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Gap(float(difference.mean()), float(low), float(high))
+
+
+def _check(name: str, losses: Numbers) -> np.ndarray:
+    losses = losses.detach().cpu().numpy() if isinstance(losses, torch.Tensor) else np.asarray(losses)
+    if losses.ndim != 1 or len(losses) < 2 or losses.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: want (n,) numbers, n ≥ 2, one for each pair; got {losses.shape} {losses.dtype}")
+    if not np.isfinite(losses).all():
+        raise ValueError(f"{name}: has NaN or infinity in it")
+    return losses.astype(np.float64)

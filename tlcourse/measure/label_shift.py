@@ -2,10 +2,18 @@
 
 import numpy as np
 
+from tlcourse.data.images import Numbers
 from tlcourse.measure.calibration import check_probabilities
 
 
-def bbse_weights(source_predictions, source_labels, target_predictions, *, classes, largest_condition=100.0):
+def bbse_weights(
+    source_predictions: Numbers,
+    source_labels: Numbers,
+    target_predictions: Numbers,
+    *,
+    classes: int,
+    largest_condition: float = 100.0,
+) -> np.ndarray:
     """How much more frequent each class is in the target, by black-box shift estimation (Lipton et al., Detecting and Correcting for Label Shift with Black Box Predictors, ICML, 2018).
 
     Solves C w = μ: C_ij is the share of held-out source examples of class j that are predicted as i, μ_i the share of
@@ -48,7 +56,9 @@ def bbse_weights(source_predictions, source_labels, target_predictions, *, class
     return weights / (weights @ source_shares)
 
 
-def mlls_weights(target_probabilities, source_shares, *, iterations=1000, tolerance=1e-8):
+def mlls_weights(
+    target_probabilities: Numbers, source_shares: Numbers, *, iterations: int = 1000, tolerance: float = 1e-8
+) -> np.ndarray:
     """The same weights by maximum likelihood, with expectation maximisation (Saerens et al., Neural Computation, 2002; Alexandari et al., ICML, 2020).
 
     Each round divides the classifier's probabilities by the old shares, multiplies by the new, and takes the mean as the
@@ -84,7 +94,7 @@ def mlls_weights(target_probabilities, source_shares, *, iterations=1000, tolera
     return weights
 
 
-def reweigh(probabilities, weights):
+def reweigh(probabilities: Numbers, weights: Numbers) -> np.ndarray:
     """Correct a classifier's probabilities for new class shares: multiply by the weights and normalise each row.
 
     Args:
@@ -107,7 +117,7 @@ def reweigh(probabilities, weights):
     return np.divide(weighted, totals, out=probabilities.copy(), where=totals > 0)
 
 
-def _check_integers(name, value, classes):
+def _check_integers(name: str, value: Numbers, classes: int) -> np.ndarray:
     value = np.asarray(value)
     if value.ndim != 1 or len(value) == 0 or value.dtype.kind not in "iu" or value.min() < 0 or value.max() >= classes:
         raise ValueError(f"{name}: want (n,) integers from 0 to {classes - 1}, n ≥ 1; got {value.shape} {value.dtype}")

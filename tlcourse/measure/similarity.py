@@ -2,8 +2,10 @@
 
 import torch
 
+from tlcourse.data.images import Numbers
 
-def linear_cka(x, y):
+
+def linear_cka(x: Numbers, y: Numbers) -> float:
     """Debiased linear centred kernel alignment (Kornblith et al., Similarity of Neural Network Representations Revisited, ICML, 2019).
 
     1 where one set of features is a rotation and rescaling of the other, about 0 where they are independent. HSIC is

@@ -4,21 +4,23 @@ All compute in float64 and read the features in slices, so that no second (N, D)
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve, eigh
-from scipy.linalg.blas import dsyrk
+from scipy.linalg.blas import dsyrk  # pyright: ignore[reportAttributeAccessIssue], it is made at import
 from scipy.optimize import minimize_scalar
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 
+from tlcourse.data.images import Numbers
 from tlcourse.training import fit_head
 
 SLICE = 2**18  # numbers turned into float64 at a time: few enough to stay in a processor's cache
 
 
-def logme(features, labels):
+def logme(features: Numbers, labels: Numbers) -> float:
     """Log of the maximum evidence, per example and class (You et al., LogME, ICML, 2021). Higher is better.
 
     Each class is a regression of its indicator on the features, with no intercept: y ~ N(Fw, β⁻¹I), w ~ N(0, α⁻¹I).
@@ -79,13 +81,13 @@ def _max_evidence(eigenvalues, projected, totals, n):
             evidence.append(math.inf)
             continue
         around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-        found = minimize_scalar(cost_of_one, args=(c,), bounds=around, method="bounded", options={"xatol": 1e-7})
+        found: Any = minimize_scalar(cost_of_one, args=(c,), bounds=around, method="bounded", options={"xatol": 1e-7})
         lowest = min(found.fun, math.log(totals[c]))  # log of the total: α has no bound and the weights are zero
         evidence.append(-(lowest - math.log(n) + math.log(2 * math.pi) + 1) / 2)
     return evidence
 
 
-def leep(source_probs, labels):
+def leep(source_probs: Numbers, labels: Numbers) -> float:
     """Log expected empirical prediction (Nguyen et al., LEEP, ICML, 2020): at most 0, higher is better.
 
     How well the target's labels are predicted by way of the source's own classes: first the source's prediction z,
@@ -113,7 +115,7 @@ def leep(source_probs, labels):
     return float(score / len(labels))
 
 
-def nce(source_labels, labels):
+def nce(source_labels: Numbers, labels: Numbers) -> float:
     """Negative conditional entropy −H(Y|Z) in nats (Tran et al., ICCV, 2019): at most 0, higher is better.
 
     Args:
@@ -134,7 +136,7 @@ def nce(source_labels, labels):
     return float((counts * np.log(counts / joint.sum(axis=1)[rows])).sum() / len(labels))
 
 
-def h_score(features, labels, shrinkage=0.0):
+def h_score(features: Numbers, labels: Numbers, shrinkage: float = 0.0) -> float:
     """tr(Σ⁻¹ Σ_B): how far the class means lie apart, in units of the features' spread (Bao et al., ICIP, 2019).
 
     Between 0 and the number of classes − 1, which it reaches whenever N is not well above D: then shrink. With
@@ -170,7 +172,7 @@ def h_score(features, labels, shrinkage=0.0):
     return float(((between @ vectors[:, kept]) ** 2 / eigenvalues[kept]).sum())
 
 
-def transrate(features, labels, eps=1e-4):
+def transrate(features: Numbers, labels: Numbers, eps: float = 1e-4) -> float:
     """Coding rate of all features less that within classes (Huang et al., Frustratingly easy transferability estimation, ICML, 2022).
 
     R(Z) − mean over the classes of R(Z_c), where R(Z) = ½ log det(I + ZᵀZ/(n·eps)) and Z is centred once, over all. The
@@ -203,7 +205,7 @@ def _coding_rate(gram, n, eps):
     return float(np.log(factor.diagonal()).sum())
 
 
-def knn_accuracy(features, labels, k=5):
+def knn_accuracy(features: Numbers, labels: Numbers, k: int = 5) -> float:
     """Accuracy of the k nearest neighbours, each example judged by the others: a baseline for every score.
 
     Args:
@@ -226,7 +228,7 @@ def knn_accuracy(features, labels, k=5):
     return float((neighbours.classes_[votes.argmax(axis=1)] == labels).mean())
 
 
-def probe_accuracy(features, labels, folds=5):
+def probe_accuracy(features: Numbers, labels: Numbers, folds: int = 5) -> float:
     """Cross-validated accuracy of training.fit_head on the features: the probe that a score should beat or replace.
 
     Args:

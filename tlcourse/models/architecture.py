@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +28,7 @@ class Architecture:
     megabytes: float
 
 
-def inspect(build, **inputs):
+def inspect(build: Callable[[], nn.Module], **inputs: torch.Tensor) -> Architecture:
     """Measure an architecture on the meta device, where tensors have shapes and no values.
 
     Args:
@@ -52,7 +53,7 @@ def inspect(build, **inputs):
     )
 
 
-def measure_latency(build, repeats=3, **inputs):
+def measure_latency(build: Callable[[], nn.Module], repeats: int = 3, **inputs: torch.Tensor) -> float:
     """Seconds that one forward pass takes on this CPU: the median of some repeats after a warm-up.
 
     The network runs with all weights zero: what it costs does not depend on what it has learned.
@@ -80,7 +81,7 @@ def measure_latency(build, repeats=3, **inputs):
     return statistics.median(seconds[1:])
 
 
-def _build_on_meta(build):
+def _build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     if isinstance(build, nn.Module) or not callable(build):
         raise TypeError(f"build: want a function that builds the network, got {type(build).__name__}; use lambda: …")
     with torch.device("meta"):

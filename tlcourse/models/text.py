@@ -2,8 +2,9 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,11 +16,11 @@ _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 class TextEncoder(NamedTuple):
     """A tokenizer and the network that reads its tokens, both transformers' own."""
 
-    tokenizer: object
-    model: torch.nn.Module
+    tokenizer: Any
+    model: Any
 
 
-def load_text_encoder(folder=None):
+def load_text_encoder(folder: str | Path | None = None) -> TextEncoder:
     """Load all-MiniLM-L6-v2 in evaluation mode: a distilled BERT (Wang et al., MiniLM, NeurIPS, 2020) that was fine-tuned
     so that sentences of like meaning get like vectors (Reimers and Gurevych, Sentence-BERT, EMNLP, 2019).
 
@@ -55,7 +56,7 @@ def load_text_encoder(folder=None):
 
 
 @torch.no_grad()
-def embed_texts(encoder, texts, batch_size=64):
+def embed_texts(encoder: TextEncoder, texts: Sequence[str], batch_size: int = 64) -> torch.Tensor:
     """Turn texts into vectors of length 1: the mean of the last layer over each text's tokens, then normalised.
 
     Args:
@@ -89,7 +90,7 @@ def embed_texts(encoder, texts, batch_size=64):
 
 
 def _find_folder():
-    if spec := importlib.util.find_spec(_PACKAGE):
+    if (spec := importlib.util.find_spec(_PACKAGE)) and spec.submodule_search_locations:
         return Path(spec.submodule_search_locations[0]) / "model"
     from huggingface_hub import snapshot_download
 

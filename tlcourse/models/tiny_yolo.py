@@ -3,7 +3,7 @@
 from torch import nn
 
 
-def tiny_yolo(num_classes=20, anchors=5):
+def tiny_yolo(num_classes: int = 20, anchors: int = 5) -> nn.Sequential:
     """Build Tiny YOLO, version 2, with random weights (Redmon and Farhadi, YOLO9000, CVPR, 2017).
 
     Nine convolutions and six poolings turn an image into a grid with one cell for every 32×32 pixels. In each cell,

@@ -10,7 +10,7 @@ from safetensors.torch import load as parse_safetensors
 from torch import nn
 from torchvision import models as torchvision_models
 
-from tlcourse.models.groups import head_name
+from tlcourse.models.groups import find_head, head_name
 from tlcourse.models.tiny_resnet import tiny_resnet
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -36,24 +36,24 @@ class ModelCard:
     name: str
     source: str
     task: str
-    classes: list
+    classes: list[str]
     seed: int
     epochs: int
     lr: float
     images: int
-    accuracy: dict
+    accuracy: dict[str, float]
     parameters: int
     sha256: str
     command: str
-    versions: dict
+    versions: dict[str, str]
 
 
-def zoo():
+def zoo() -> list[ModelCard]:
     """List the cards of the bundled models, sorted by name."""
     return [_read_card(path) for path in sorted(WEIGHTS.glob("*.json"))]
 
 
-def load(name, num_classes=None, seed=0):
+def load(name: str, num_classes: int | None = None, seed: int = 0) -> nn.Module:
     """Load a network with pre-trained weights, in evaluation mode.
 
     Args:
@@ -89,11 +89,10 @@ def load(name, num_classes=None, seed=0):
 
 
 def _replace_head(model, num_classes, seed):
-    name = head_name(model)
-    old = model.get_submodule(name)
+    width = find_head(model).in_features
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model.set_submodule(name, nn.Linear(old.in_features, num_classes))
+        model.set_submodule(head_name(model), nn.Linear(width, num_classes))
 
 
 def _load_bundled(name):
@@ -121,10 +120,7 @@ def _read_card(path):
 
 def _load_torchvision(name):
     known = torchvision_models.list_models(module=torchvision_models)
-    if name in known:
-        architecture, weights = name, torchvision_models.get_model_weights(name).DEFAULT
-    else:
-        architecture, weights = _by_weights(name, known)
+    architecture, weights = (name, "DEFAULT") if name in known else _by_weights(name, known)
     try:
         return torchvision_models.get_model(architecture, weights=weights)
     except OSError as error:  # urllib's URLError is one

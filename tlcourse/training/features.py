@@ -1,14 +1,26 @@
 """Turn images into the features that a network computes just before its head, or at any layer."""
 
+from collections.abc import Callable
+
 import torch
+from torch import nn
 
 from tlcourse.data.images import Images
-from tlcourse.models.groups import head_name
+from tlcourse.models.groups import find_head
 from tlcourse.training.modes import evaluating
 
 
 @torch.no_grad()  # not inference_mode: a head is trained on what comes out
-def extract_features(model, images, layer=None, *, transform=None, views=1, seed=0, batch_size=100):
+def extract_features(
+    model: nn.Module,
+    images: Images | torch.Tensor,
+    layer: str | None = None,
+    *,
+    transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    views: int = 1,
+    seed: int = 0,
+    batch_size: int = 100,
+) -> torch.Tensor:
     """Compute the features of every image, in eval mode and without gradients.
 
     Features that are computed once can train any number of heads. What that gives up is augmentation: a head sees the
@@ -43,8 +55,7 @@ def extract_features(model, images, layer=None, *, transform=None, views=1, seed
         raise ValueError(f"layer={layer!r}: the network has no such layer; it has {', '.join(n for n in modules if n)}")
     caught = []
     if layer is None:
-        watched = modules[head_name(model)]
-        hook = watched.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
+        hook = find_head(model).register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
     else:
         # clone: a later in-place ReLU would overwrite what is caught here
         hook = modules[layer].register_forward_hook(lambda module, inputs, output: caught.append(output.clone()))

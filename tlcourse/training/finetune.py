@@ -12,11 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
+from tlcourse.data.images import Images
 from tlcourse.models.groups import find_part, head_name, list_parts
 from tlcourse.training.fitting import evaluate, fit
 from tlcourse.training.freezing import freeze, unfreeze
+from tlcourse.training.labels import check_sets
 from tlcourse.training.lora import add_lora, merge_lora
 from tlcourse.training.memory import training_memory
 from tlcourse.training.regularizers import l2_sp
@@ -35,10 +38,10 @@ class Budget:
     """
 
     steps: int = 100
-    learning_rates: tuple = (1e-3, 3e-3, 1e-2)
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     batch_size: int = 16
     seed: int = 0
-    augment: Callable | None = None
+    augment: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 class FineTuned(NamedTuple):
@@ -57,13 +60,13 @@ class FineTuned(NamedTuple):
     model: nn.Module
     lr: float
     val_accuracy: float
-    trials: dict
+    trials: dict[float, float]
     trained_parameters: int
     memory: int
     seconds: float
 
 
-def head_only(model, train, val, budget):
+def head_only(model: nn.Module, train: Images, val: Images, budget: Budget) -> FineTuned:
     """Train the head on the frozen body: a linear probe that can be augmented."""
 
     def trial(network, lr):
@@ -74,7 +77,7 @@ def head_only(model, train, val, budget):
     return _choose(model, train, val, budget, trial)
 
 
-def last_block(model, train, val, budget):
+def last_block(model: nn.Module, train: Images, val: Images, budget: Budget) -> FineTuned:
     """Train the head and the last block before it; the rest is frozen."""
 
     def trial(network, lr):
@@ -85,7 +88,7 @@ def last_block(model, train, val, budget):
     return _choose(model, train, val, budget, trial)
 
 
-def full(model, train, val, budget):
+def full(model: nn.Module, train: Images, val: Images, budget: Budget) -> FineTuned:
     """Train everything at one learning rate."""
 
     def trial(network, lr):
@@ -95,7 +98,7 @@ def full(model, train, val, budget):
     return _choose(model, train, val, budget, trial)
 
 
-def discriminative(model, train, val, budget, decay=0.4):
+def discriminative(model: nn.Module, train: Images, val: Images, budget: Budget, decay: float = 0.4) -> FineTuned:
     """Train everything, each part at `decay` times the learning rate of the part behind it (ULMFiT: Howard and Ruder, ACL, 2018).
 
     Args:
@@ -109,7 +112,7 @@ def discriminative(model, train, val, budget, decay=0.4):
     return _choose(model, train, val, budget, trial)
 
 
-def gradual_unfreezing(model, train, val, budget):
+def gradual_unfreezing(model: nn.Module, train: Images, val: Images, budget: Budget) -> FineTuned:
     """Train the head alone, then the last part with it, and so on to the input, in equal phases (ULMFiT's order).
 
     With fewer epochs than parts, several parts thaw at once.
@@ -126,7 +129,7 @@ def gradual_unfreezing(model, train, val, budget):
     return _choose(model, train, val, budget, trial)
 
 
-def lp_ft(model, train, val, budget):
+def lp_ft(model: nn.Module, train: Images, val: Images, budget: Budget) -> FineTuned:
     """Train the head on the frozen body for half of the epochs, then everything at a tenth of the rate (Kumar et al., ICLR, 2022).
 
     Raises:
@@ -146,7 +149,7 @@ def lp_ft(model, train, val, budget):
     return _choose(model, train, val, budget, trial)
 
 
-def l2_sp_tuning(model, train, val, budget, strength=0.1):
+def l2_sp_tuning(model: nn.Module, train: Images, val: Images, budget: Budget, strength: float = 0.1) -> FineTuned:
     """Train everything with the penalty L2-SP in place of weight decay (Li et al., ICML, 2018).
 
     Args:
@@ -160,7 +163,7 @@ def l2_sp_tuning(model, train, val, budget, strength=0.1):
     return _choose(model, train, val, budget, trial)
 
 
-def lora(model, train, val, budget, rank=4, alpha=8):
+def lora(model: nn.Module, train: Images, val: Images, budget: Budget, rank: int = 4, alpha: float = 8) -> FineTuned:
     """Train the head and a low-rank correction of every frozen layer, then add it in (Hu et al., ICLR, 2022).
 
     Args:
@@ -189,7 +192,7 @@ STRATEGIES = {
 }
 
 
-def layer_decay(model, decay):
+def layer_decay(model: nn.Module, decay: float) -> Callable[[str], float]:
     """Make the learning-rate factors of layer-wise decay, for fit(lr_scale=…).
 
     Args:
@@ -213,28 +216,32 @@ def layer_decay(model, decay):
     return scale
 
 
-def _epochs(train, budget):
+def _epochs(train: Images, budget: Budget) -> int:
     return max(1, round(budget.steps / math.ceil(len(train) / budget.batch_size)))
 
 
-def _fit(network, train, budget, lr, epochs=None, **options):
+def _fit(network: nn.Module, train: Images, budget: Budget, lr: float, epochs: int | None = None, **options):
     """Train as the budget says; all of its epochs, unless a strategy divides them."""
     common = {"batch_size": budget.batch_size, "seed": budget.seed, "augment": budget.augment}
     fit(network, train, epochs=epochs or _epochs(train, budget), lr=lr, **common, **options)
 
 
-def _choose(model, train, val, budget, trial):
+def _choose(
+    model: nn.Module, train: Images, val: Images, budget: Budget, trial: Callable[[nn.Module, float], nn.Module]
+) -> FineTuned:
     """Run a trial for each learning rate on a copy of the network; keep the one that reads most validation images."""
+    check_sets(model, train=train, val=val)
     started = time.perf_counter()
-    trials, best = {}, None
-    for lr in budget.learning_rates:
+    trials = {}
+
+    def run(lr):
         network = trial(copy.deepcopy(model), lr)
         trials[lr] = evaluate(network, val)
-        if best is None or trials[lr] > best[1]:
-            best = (lr, trials[lr], network)
+        return lr, network
+
+    lr, network = max(map(run, budget.learning_rates), key=lambda tried: trials[tried[0]])  # the first of equals
     seconds = time.perf_counter() - started
-    lr, accuracy, network = best
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     device = next(network.parameters()).device
     memory = training_memory(network, train.x[: budget.batch_size].to(device))
-    return FineTuned(network.eval(), lr, accuracy, trials, trained, memory, seconds)
+    return FineTuned(network.eval(), lr, trials[lr], trials, trained, memory, seconds)

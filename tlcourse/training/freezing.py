@@ -1,6 +1,7 @@
 """Freeze part of a network for real, say before training what will move, and prove afterwards what did."""
 
 import copy
+from collections.abc import Sequence
 from types import MethodType
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def freeze(model, train=("fc",)):
+def freeze(model: nn.Module, train: Sequence[str] = ("fc",)) -> nn.Module:
     """Freeze a network in place, all but the named parts.
 
     requires_grad=False stops the gradients. It does not stop BatchNorm: in training mode its running mean and variance
@@ -50,7 +51,7 @@ def freeze(model, train=("fc",)):
     return model
 
 
-def unfreeze(model):
+def unfreeze(model: nn.Module) -> nn.Module:
     """Undo freeze() in place: every parameter is trainable, BatchNorm follows model.train() again. Returns the network."""
     for module in model.modules():
         vars(module).pop("train", None)
@@ -76,10 +77,10 @@ class Planned(NamedTuple):
     parameters: int
     trainable: int
     in_optimizer: int
-    drifting: list
+    drifting: list[str]
 
 
-def freeze_plan(model, optimizer):
+def freeze_plan(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Planned]:
     """Say, before a step is made, what training will move: gradients, membership of the optimiser, and BatchNorm's mode.
 
     A layer stands still only where all three say so. A parameter learns only where it is trainable *and* in the optimiser.
@@ -119,7 +120,7 @@ class Moved(NamedTuple):
     change: float
 
 
-def freeze_audit(before, after):
+def freeze_audit(before: nn.Module, after: nn.Module) -> dict[str, list[Moved]]:
     """List every parameter and buffer that differs between two states of one network, layer by layer.
 
     Args:

@@ -1,12 +1,14 @@
 """A linear head on features that were computed before."""
 
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from tlcourse.data.images import Numbers
 
-def fit_head(features, labels, strength=1.0):
+
+def fit_head(features: Numbers, labels: Numbers, strength: float = 1.0) -> Pipeline:
     """Fit logistic regression to standardised features: a linear probe (Alain and Bengio, ICLR workshop, 2017).
 
     Args:

@@ -1,11 +1,24 @@
 """Joint training: the target's few images and the source's many, in every step."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tlcourse.data.images import Images, Numbers
+from tlcourse.training.labels import check_labels
 
 
-def joint_loss(source, *, weight=1.0, image_weights=None, batch_size=20, seed=0):
+def joint_loss(
+    source: Images,
+    *,
+    weight: float = 1.0,
+    image_weights: Numbers | None = None,
+    batch_size: int = 20,
+    seed: int = 0,
+) -> Callable[[nn.Module], torch.Tensor]:
     """Make the source's share of joint training: at every step, the network's own loss on a batch of source images.
 
     The batch passes in train mode with statistics of its own, and BatchNorm's running statistics are left to the target:
@@ -23,7 +36,8 @@ def joint_loss(source, *, weight=1.0, image_weights=None, batch_size=20, seed=0)
         function of the network that returns the loss, a tensor without dimensions; for fit(penalty=…).
 
     Raises:
-        ValueError: no images, an argument out of range, a wrong number of image weights.
+        ValueError: no images, an argument out of range, a wrong number of image weights; when it is called, a label that
+            the network has no output for.
     """
     if len(source) == 0 or not weight >= 0 or batch_size < 2:
         raise ValueError(
@@ -37,13 +51,15 @@ def joint_loss(source, *, weight=1.0, image_weights=None, batch_size=20, seed=0)
     def loss(network):
         index = torch.multinomial(weights, batch_size, replacement=True, generator=generator)
         device = next(network.parameters()).device
-        norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.momentum = 0.0
-        logits = network(source.x[index].to(device, memory_format=torch.channels_last))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        momenta = {module: module.momentum for module in network.modules() if isinstance(module, _BatchNorm)}
+        try:
+            for norm in momenta:
+                norm.momentum = 0.0
+            logits = network(source.x[index].to(device, memory_format=torch.channels_last))
+        finally:
+            for norm, momentum in momenta.items():
+                norm.momentum = momentum
+        check_labels("source", source.y, logits.shape[1])
         return weight * F.cross_entropy(logits, source.y[index].to(device))
 
     return loss

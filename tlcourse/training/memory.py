@@ -3,9 +3,10 @@
 import copy
 
 import torch
+from torch import nn
 
 
-def training_memory(model, x):
+def training_memory(model: nn.Module, x: torch.Tensor) -> int:
     """Count the bytes that a step of training with Adam holds at once.
 
     These are the weights and buffers; for each trained parameter its gradient and Adam's two moments; and what autograd
@@ -18,6 +19,9 @@ def training_memory(model, x):
 
     Returns:
         bytes, int.
+
+    Raises:
+        ValueError: by PyTorch, where x is a batch of one that BatchNorm cannot normalise; give it two.
     """
     model = copy.deepcopy(model).train()  # a forward pass moves BatchNorm's statistics
     held = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in model.state_dict().values()}

@@ -1,15 +1,21 @@
 """Penalties that hold fine-tuning to what the source knew."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from tlcourse.models.groups import head_name
+from tlcourse.data.images import Images
+from tlcourse.models.groups import find_head, head_name
+from tlcourse.training.labels import check_labels
 from tlcourse.training.modes import evaluating
 
+Penalty = Callable[[nn.Module], torch.Tensor]
 
-def l2_sp(model, strength, head_strength=None):
+
+def l2_sp(model: nn.Module, strength: float, head_strength: float | None = None) -> Penalty:
     """Make the penalty L2-SP: weights are drawn to where they started from, not to zero (Li et al., ICML, 2018).
 
     Args:
@@ -30,7 +36,7 @@ def l2_sp(model, strength, head_strength=None):
     start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
     def penalty(network):
-        body, own = 0.0, 0.0
+        body = own = torch.zeros((), device=next(network.parameters()).device)
         for name, parameter in network.named_parameters():
             if name.startswith(head):
                 own = own + parameter.square().sum()
@@ -41,7 +47,9 @@ def l2_sp(model, strength, head_strength=None):
     return penalty
 
 
-def fisher_diagonal(model, images, samples=None, seed=0):
+def fisher_diagonal(
+    model: nn.Module, images: Images, samples: int | None = None, seed: int = 0
+) -> dict[str, torch.Tensor]:
     """Diagonal of the Fisher information: how much the source's answers depend on each weight.
 
     The mean over images of the *squared gradient of each image* of log p(y|x), with y drawn from the network's own
@@ -77,7 +85,7 @@ def fisher_diagonal(model, images, samples=None, seed=0):
     return {name: value / len(x) for name, value in total.items()}
 
 
-def ewc(model, fisher, strength):
+def ewc(model: nn.Module, fisher: dict[str, torch.Tensor], strength: float) -> Penalty:
     """Make the penalty of elastic weight consolidation, ½ λ Σ Fᵢ (wᵢ − wᵢ⁰)² (Kirkpatrick et al., PNAS, 2017).
 
     Args:
@@ -108,7 +116,7 @@ def ewc(model, fisher, strength):
     return penalty
 
 
-def rehearsal(source, images, strength=1.0, batch_size=16, seed=0):
+def rehearsal(source: nn.Module, images: Images, strength: float = 1.0, batch_size: int = 16, seed: int = 0) -> Penalty:
     """Make the penalty of rehearsal: the source's own loss on a few of its images at every step (Robins, Connection Science, 1995).
 
     The network's body is read through the source's old head, in eval mode: with batch statistics of their own, the source's
@@ -125,28 +133,28 @@ def rehearsal(source, images, strength=1.0, batch_size=16, seed=0):
         function of a network with the source's body that returns the penalty; for fit(penalty=…).
 
     Raises:
-        ValueError: no images or a negative strength.
+        ValueError: no images, a negative strength, a label that the source's head has no output for.
     """
     if strength < 0 or len(images) == 0:
         raise ValueError(f"strength={strength}, {len(images)} images: want at least 0, and at least 1 image")
     name = head_name(source)
-    old_head = copy.deepcopy(source.get_submodule(name)).requires_grad_(False)
+    old_head = copy.deepcopy(find_head(source)).requires_grad_(False)
+    check_labels("images", images.y, old_head.out_features)
     generator = torch.Generator().manual_seed(seed)
 
     def penalty(network):
         device = next(network.parameters()).device
         index = torch.randint(len(images), (batch_size,), generator=generator)
         caught = []
-        handle = network.get_submodule(name).register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0]))
-        with evaluating(network):
+        head = network.get_submodule(name)
+        with evaluating(network), head.register_forward_pre_hook(lambda module, inputs: caught.append(inputs[0])):
             network(images.x[index].to(device))
-        handle.remove()
         return strength * F.cross_entropy(old_head.to(device)(caught[0]), images.y[index].to(device))
 
     return penalty
 
 
-def bss(model, strength=1e-3, smallest=1):
+def bss(model: nn.Module, strength: float = 1e-3, smallest: int = 1) -> Penalty:
     """Make the penalty of batch spectral shrinkage: the smallest singular values of the batch's features, squared, are
     held down (Chen et al., Catastrophic forgetting meets negative transfer, NeurIPS, 2019).
 
@@ -172,7 +180,7 @@ def bss(model, strength=1e-3, smallest=1):
         if head.training:
             latest[:] = inputs
 
-    model.get_submodule(head_name(model)).register_forward_pre_hook(remember)
+    find_head(model).register_forward_pre_hook(remember)
 
     def penalty(network):
         (features,) = latest

@@ -1,1 +1,1 @@
-"""Measurements that take minutes: run one with `python -m benchmarks NAME`."""
+"""Comparisons with what people use instead: run one with `python -m benchmarks NAME`. They take minutes."""

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks import _report
 from tlcourse import adapt, models, training
-from tlcourse.measure.adaptation import BATCH, LR, adaptation_sets
+from tlcourse.lessons.domain_adaptation.experiment import BATCH, LR, adaptation_sets
 
 EPOCHS, STEPS_OF_EPOCH = 3, 6000 // BATCH  # skada trains by epochs of whole batches
 STEPS = EPOCHS * STEPS_OF_EPOCH
@@ -128,9 +128,9 @@ def _dann_hook(optimizers, weighter):
 # Ours first, then the peers'. skada's losses of DANN are a sum over the domains where ours is a mean: half the weight.
 RUNS = {
     "Deep CORAL": {
-        "ours": run_ours(lambda seed: adapt.deep_coral, 100.0),
-        "ours, apart": run_ours(lambda seed: adapt.deep_coral, 100.0, apart=True),
-        "skada": run_skada(skada.DeepCoral, 100.0),
+        "ours": run_ours(lambda seed: adapt.deep_coral, adapt.CORAL_WEIGHT),
+        "ours, apart": run_ours(lambda seed: adapt.deep_coral, adapt.CORAL_WEIGHT, apart=True),
+        "skada": run_skada(skada.DeepCoral, adapt.CORAL_WEIGHT),
     },
     "DAN": {
         "ours": run_ours(lambda seed: adapt.dan, 1.0),
@@ -145,7 +145,9 @@ RUNS = {
     },
 }
 if find_spec("pytorch_adapt"):
-    RUNS["Deep CORAL"]["pytorch-adapt"] = run_pytorch_adapt(_coral_hook, {"features_confusion_loss": 100})
+    RUNS["Deep CORAL"]["pytorch-adapt"] = run_pytorch_adapt(
+        _coral_hook, {"features_confusion_loss": adapt.CORAL_WEIGHT}
+    )
     RUNS["DANN"]["pytorch-adapt"] = run_pytorch_adapt(_dann_hook, {"src_domain_loss": 0.15, "target_domain_loss": 0.15})
 
 

@@ -38,9 +38,9 @@ def verify(case, seen):
     data = F.cross_entropy(logits, labels)
     summed = F.cross_entropy(logits, labels, reduction="sum")
     shared = [name for name in state if name in start and start[name].shape == state[name].shape]
-    moved = _sum_of_squares(state[name] - start[name] for name in shared)
-    norm_of_shared = _sum_of_squares(state[name] for name in shared)
-    norm_of_new = _sum_of_squares(state[name] for name in state if name not in shared)
+    moved = sum((state[name] - start[name]).square().sum() for name in shared)
+    norm_of_shared = sum(state[name].square().sum() for name in shared)
+    norm_of_new = sum(state[name].square().sum() for name in state if name not in shared)
     others = (
         (data + alpha * moved + beta * norm_of_new, "The penalties are twice too large: α/2 and β/2."),
         (data + alpha / 2 * moved, "What is new is not penalised. It has β/2 · ‖w‖²."),
@@ -63,7 +63,3 @@ def verify(case, seen):
         if gradient is None or differs(name, gradient, expected, 1e-9):
             return f"The value is right, but the gradient of {name} is not. Did you detach something?"
     return None
-
-
-def _sum_of_squares(tensors):
-    return torch.cat([tensor.flatten() for tensor in tensors]).square().sum()

@@ -8,7 +8,6 @@ ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "04.3", "Diagnosis", 6, "diagnose", 20
 PARTS = {"features": 1, "labels": 2, "inputs": 1, "algorithm": 2}
 
 _CLASSES, _DIMENSIONS = 5, 12
-
 _USEFUL = "A classifier trained on the target's own labels does well in these features, so they are not the trouble."
 _UNUSED = "The target lacks a class here, but the predictions do not fall on it."
 # the name given → the cause → what to say
@@ -33,12 +32,12 @@ def cases(rng):
     for part in PARTS:
         for _ in range(2):
             causes = [list(PARTS)[i] for i in rng.permutation(4)]
-            drawn.append(Case(([_draw_run(rng, cause) for cause in causes],), {"causes": causes, "part": part}, part))
+            drawn.append(Case(([_draw_run(rng, cause) for cause in causes],), {"causes": causes}, part))
     return drawn
 
 
 def verify(case, output):
-    causes, part = case.truth["causes"], case.truth["part"]
+    causes, part = case.truth["causes"], case.part
     if type(output) not in (list, tuple) or len(output) != 4 or any(type(name) is not str for name in output):
         return "Return a list of four names, each a str."
     if unknown := [name for name in output if name not in PARTS]:

@@ -7,6 +7,8 @@ from tlcourse.checks.compare import as_array, explain, misfit
 from tlcourse.checks.spec import Case
 
 ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "04.4", "The gate", 4, "gate", 2
+WRONG_SIGN = "The sign of the gap is wrong: risk with the source minus risk without it."
+USED_UP = "This gap is on the validation images. The choice used them up, so report it on the test images."
 
 
 def cases(rng):
@@ -32,7 +34,7 @@ def cases(rng):
             tables.append(np.stack(table))
         order = rng.permutation(5)
         weights = np.array([0.0, *rng.permutation((0.1, 0.3, 1.0, 3.0))])
-        drawn.append(Case((weights[order], tables[0][order], tables[1][order]), {}))
+        drawn.append(Case((weights[order], tables[0][order], tables[1][order])))
     return drawn
 
 
@@ -44,39 +46,34 @@ def verify(case, output):
     if misfit("weight", weight, ()) or float(as_array(weight)) not in weights:
         return "The weight is to be one of those in `weights`."
 
-    def choose(ahead, bar, score=None):
-        """The weight with the best score, by default the mean, of those that are ahead by more than the bar; or 0."""
-        passed = (weights != 0) & (ahead > bar)
-        return weights[np.where(passed, ahead if score is None else score, -np.inf).argmax()] if passed.any() else 0.0
+    base = weights == 0
+    gains, ahead_on_test = val[base] - val, (test[base] - test).mean(axis=1)
+    ahead, error, error_on_test = gains.mean(axis=1), sem(gains, axis=1), sem(test[base] - test, axis=1)
+    unpaired_error = np.hypot(sem(val, axis=1), sem(val[base], axis=1))
 
-    base, n = weights == 0, val.shape[1]
-    gains = val[base] - val
-    ahead, error = gains.mean(axis=1), sem(gains, axis=1)
-    ahead_on_test, error_on_test = (test[base] - test).mean(axis=1), sem(test[base] - test, axis=1)
-    right, lowest = choose(ahead, error), choose(ahead, 0)
+    def choose(passes, score=ahead):
+        """The weight with the best score of those that pass; 0 where none does."""
+        passes = passes & ~base
+        return weights[np.where(passes, score, -np.inf).argmax()] if passes.any() else 0.0
+
+    right, lowest = choose(ahead > error), choose(ahead > 0)
+    surest = choose(ahead > error, ahead / np.where(base, 1, error))
+    spread = "That is a margin of a standard deviation. Divide by the root of the number of images."
     unpaired = "The images are the same. Subtract image by image first, then take the standard error."
     on_test = "You chose on the test images. They are for the report."
     others = [
         (lowest, "You take the lowest mean. The source is used only where it wins by more than one standard error."),
         (right * (right == lowest), "You look only at the lowest mean. A weight with another mean may pass the gate."),
-        (choose(ahead, 1.96 * error), "The margin is one standard error, not 1.96 of them."),
-        (
-            choose(ahead, error * np.sqrt(n)),
-            "That is a margin of a standard deviation. Divide by the root of the number of images.",
-        ),
-        (choose(ahead, np.hypot(sem(val, axis=1), sem(val[base], axis=1))), unpaired),
-        (
-            choose(ahead, error, ahead / np.where(base, 1, error)),
-            "Of the weights that pass, take the one with the lowest mean loss, not the surest.",
-        ),
-        (choose(ahead_on_test, error_on_test), on_test),
-        (choose(ahead_on_test, 0), on_test),
-        (choose(ahead, -np.inf), "A weight has to win. None passes here, so the source is left out: 0."),
+        (choose(ahead > 1.96 * error), "The margin is one standard error, not 1.96 of them."),
+        (choose(ahead > gains.std(axis=1, ddof=1)), spread),
+        (choose(ahead > unpaired_error), unpaired),
+        (surest, "Of the weights that pass, take the one with the lowest mean loss, not the surest."),
+        (choose(ahead_on_test > error_on_test, ahead_on_test), on_test),
+        (choose(ahead_on_test > 0, ahead_on_test), on_test),
+        (choose(~base), "A weight has to win. None passes here, so the source is left out: 0."),
     ]
     problem = "Another weight passes the gate. Is the row without the source the one at weight 0?"
     if problem := explain("weight", weight, right, others, problem=problem):
         return problem
     on_val, on_test = ((losses[weights == right] - losses[base]).mean() for losses in (val, test))
-    sign = "The sign of the gap is wrong: risk with the source minus risk without it."
-    used_up = "This gap is on the validation images. The choice used them up, so report it on the test images."
-    return explain("gap", gap, on_test, [(-on_test, sign), (on_val, used_up)], 1e-9)
+    return explain("gap", gap, on_test, [(-on_test, WRONG_SIGN), (on_val, USED_UP)], 1e-9)

@@ -21,15 +21,14 @@ def cases(rng):
             scores[:, torch.tensor(rng.permutation(classes)[:absent])] -= 5
             logits, features, target_features = (draw_normal(rng, *shape) for shape in ((14, classes), (14, 6), (9, 6)))
             inputs = (logits, labels, features, target_features, scores.softmax(dim=1))
-            drawn.append(Case(inputs, {"part": part}, part))
+            drawn.append(Case(inputs, part=part))
     return drawn
 
 
 def verify(case, seen):
     if seen is None:
         return "Return two losses: that of the classes and that of the alignment."
-    part = case.truth["part"]
-    which = list(PARTS).index(part)
+    part, which = case.part, list(PARTS).index(case.part)
     logits, labels, features, target_features, probs = case.inputs
     leaves = [value.clone().requires_grad_() for value in (logits, features, target_features)]
     logits, features, target_features = leaves
@@ -48,26 +47,27 @@ def verify(case, seen):
     if problem := differs(part, got, right, 1e-9):
         counted = F.one_hot(probs.argmax(dim=1), len(mean)).double().mean(dim=0)
         per_image = (probs / probs.max(dim=1, keepdim=True).values).mean(dim=0)
-        unweighted = "Nothing is weighted. The classes that the target lacks are to count for little."
         normalised = "Normalise after the mean, not each image by its own maximum."
         others = [
-            (loss(torch.ones_like(mean)), unweighted),
+            (
+                loss(torch.ones_like(mean)),
+                "Nothing is weighted. The classes that the target lacks are to count for little.",
+            ),
             (loss(counted / counted.max()), "You count predicted classes. Take the mean of the probabilities."),
             (loss(per_image), normalised),
             (loss(per_image / per_image.max()), normalised),
         ]
         if part == "class loss":
-            by_weights = "You divide by the sum of the weights, as F.cross_entropy(weight=…) does. Divide by the number of images."
+            by_sum = "You divide by the sum of the weights, as F.cross_entropy(weight=…) does. Divide by the number of images."
             others += [
                 (loss(mean), "The weights are not divided by their maximum."),
                 (loss(mean * len(mean)), "The weights are divided by their mean. Divide them by their maximum."),
-                (loss(weights, weights[labels].sum()), by_weights),
+                (loss(weights, weights[labels].sum()), by_sum),
                 (n * loss(weights), "Take the mean over the source images, not the sum."),
             ]
         else:
-            by_images = "A weighted mean divides by the sum of the weights, not by the number of images."
             others += [
-                (loss(weights, n), by_images),
+                (loss(weights, n), "A weighted mean divides by the sum of the weights, not by the number of images."),
                 (loss(weights).sqrt(), "The distance is to be squared."),
                 (loss(weights) / features.shape[1], "Sum over the features, where you took a mean."),
             ]

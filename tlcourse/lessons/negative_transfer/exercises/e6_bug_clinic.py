@@ -6,6 +6,8 @@ import torch.nn.functional as F
 
 from tlcourse.checks.compare import as_array, differs, explain, misfit, name_mistake, project, same_tensors
 from tlcourse.checks.spec import Case
+from tlcourse.checks.toolkit import draw_images
+from tlcourse.lessons.negative_transfer.exercises.e4_gate import USED_UP, WRONG_SIGN
 from tlcourse.lessons.negative_transfer.observers import RATES, STEPS, clinic_model
 from tlcourse.training import extract_features
 
@@ -14,13 +16,8 @@ ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "04.6", "Bug clinic", 6, "measure_gap"
 
 def cases(rng):
     """On validation one rate is the best, on test another, in both arms; and between the best the source helps."""
-    drawn = []
-    for best, lucky in (([1, 2], [2, 0]), ([2, 1], [1, 0])):  # the numbers of two rates: with the source, without it
-        case = None
-        while case is None:
-            case = _draw_case(rng, best, lucky)
-        drawn.append(case)
-    return drawn
+    rates = (([1, 2], [2, 0]), ([2, 1], [1, 0]))  # the numbers of two rates: with the source, without it
+    return [_draw_case(rng, best, lucky) for best, lucky in rates]
 
 
 def verify(case, seen):
@@ -57,45 +54,41 @@ def verify(case, seen):
     val_gap, gap = (risks[0, chosen[0]] - risks[1, chosen[1]] for risks in (on_val, on_test))
     if not differs("gap", seen["gap"], gap, 2.5 / len(test[1])):
         return None
-    sign = "The sign of the gap is wrong: risk with the source minus risk without it."
-    used_up = "This gap is on the validation images. The choice used them up, so report it on the test images."
-    other = (
+    problem = (
         "The gap is not that of the two returned networks: share of wrong test images with the source minus without."
     )
-    return name_mistake(seen["gap"], [(-gap, sign), (val_gap, used_up)], other)
+    return name_mistake(seen["gap"], [(-gap, WRONG_SIGN), (val_gap, USED_UP)], problem)
 
 
 def _draw_case(rng, best, lucky):
-    """One case, or None where ten draws of the source's wrong labels bring none."""
-    seed = int(rng.integers(2**31))
-    model = clinic_model(seed)
-    y, clean_y, pool_y = (torch.tensor(rng.permutation(np.resize(np.arange(4), n))) for n in (8, 16, 160))
-    x, source_x, pool = (_draw_images(rng, labels) for labels in (y, clean_y, pool_y))
-    on_x, on_source, on_pool = (_features(model, images) for images in (x, source_x, pool))
-    for _ in range(10):
-        wrong = torch.tensor(rng.uniform(size=16) < 0.4)
-        source_y = torch.where(wrong, torch.tensor(rng.integers(4, size=16)), clean_y)
-        read = _predict(_train_arms(_head(model), (on_source, source_y), (on_x, y)), on_pool)
-        val, val_y, _, ahead = _pick_images(read[..., :80], best)
-        test, test_y, right, ahead_on_test = _pick_images(read[..., 80:], lucky)
-        if ahead >= 3 and ahead_on_test >= 1 and right[0, best[0]] >= right[1, best[1]] + 4:
-            return Case((seed, source_x, source_y, x, y, pool[:80][val], val_y, pool[80:][test], test_y), {})
-    return None
+    while True:
+        seed = int(rng.integers(2**31))
+        model = clinic_model(seed)
+        y, clean_y, pool_y = (torch.tensor(rng.permutation(np.resize(np.arange(4), n))) for n in (8, 16, 160))
+        x, source_x, pool = (_draw_images_of(rng, labels) for labels in (y, clean_y, pool_y))
+        on_x, on_source, on_pool = (_features(model, images) for images in (x, source_x, pool))
+        for _ in range(10):
+            wrong = torch.tensor(rng.uniform(size=16) < 0.4)
+            source_y = torch.where(wrong, torch.tensor(rng.integers(4, size=16)), clean_y)
+            read = _predict(_train_arms(_head(model), (on_source, source_y), (on_x, y)), on_pool)
+            val, val_y, _, ahead = _pick_images(read[..., :80], best)
+            test, test_y, right, ahead_on_test = _pick_images(read[..., 80:], lucky)
+            if ahead >= 3 and ahead_on_test >= 1 and right[0, best[0]] >= right[1, best[1]] + 4:
+                return Case((seed, source_x, source_y, x, y, pool[:80][val], val_y, pool[80:][test], test_y))
 
 
-def _draw_images(rng, labels):
-    n = len(labels)
-    x = torch.tensor(rng.uniform(0, 1, size=(n, 3, 16, 16)), dtype=torch.float32)  # the network takes any size
-    x[torch.arange(n), labels % 3] *= 0.3  # something to learn
+def _draw_images_of(rng, labels):
+    x = draw_images(rng, len(labels))
+    x[torch.arange(len(labels)), labels % 3] *= 0.3  # something to learn
     x[labels == 3] *= 0.5
     return x
 
 
 def _pick_images(read, wanted):
-    """Choose 40 images and labels that a wanted rate of each arm reads best.
+    """Choose 40 images and labels that a wanted rate of each arm reads best, from the class that each reads (2, rates, n).
 
-    read (2, rates, n) holds the class that each arm reads at each rate. Returns the images' places, their labels, how
-    many each arm reads right at each rate (2, rates), and by how many the wanted rates are ahead at least.
+    Returns the images' places, their labels, how many each arm reads right at each rate (2, rates), and by how many the
+    wanted rates are ahead at least.
     """
     is_wanted = F.one_hot(torch.tensor(wanted), len(RATES))
     kept, labels = [], []

@@ -2,11 +2,11 @@ import itertools
 
 import pytest
 
-from tlcourse import teach
+from tlcourse.lessons.choosing_a_source.guide import decision_guide, recommend
 
 
 def text(**facts):
-    return " ".join(advice.what for advice in teach.recommend(**facts))
+    return " ".join(advice.what for advice in recommend(**facts))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_every_combination_gives_a_plan_with_reasons_that_begins_with_a_source_a
         (None, 5, 500),
     )
     for modality, labels, lead, flag, compute, latency in choices:
-        plan = teach.recommend(
+        plan = recommend(
             modality=modality,
             labels_per_class=labels,
             probe_lead=lead,
@@ -72,4 +72,19 @@ def test_every_combination_gives_a_plan_with_reasons_that_begins_with_a_source_a
 )
 def test_errors_name_the_argument(facts, message):
     with pytest.raises(ValueError, match=message):
-        teach.recommend(**facts)
+        recommend(**facts)
+
+
+def test_the_decision_guide_answers_anew_when_an_answer_changes():
+    box = decision_guide()
+    inputs, plan = {child.description: child for child in box.children[:-1]}, box.children[-1]
+    first = plan.value
+    assert first.count("<li>") >= 3 and "Measure probe_lead" not in first  # no label yet: label some first
+    inputs["labels per class"].value = 20
+    assert "Measure probe_lead" in plan.value
+    inputs["probe lead"].value = -10
+    assert "negative transfer" in plan.value and "Measure probe_lead" not in plan.value
+    inputs["commercial"].label = "yes"
+    assert "licence" in plan.value
+    inputs["modality"].value = "text"
+    assert "MiniLM" in plan.value

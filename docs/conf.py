@@ -1,10 +1,9 @@
 """The site. Build it with `sphinx-build -b html docs site`, after `tlcourse run --out artifacts/executed`.
 
 TLCOURSE_EXECUTED names another folder of executed lessons. A lesson that is not in it is shown without outputs. Nothing
-on a page is loaded from another server: formulas are MathML, and widgets are shown as they stood when the lesson ended.
+on a page is loaded from another server: formulas are MathML, and a widget leaves the picture that it showed first.
 """
 
-import html
 import json
 import os
 import re
@@ -53,44 +52,21 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 
 
-def as_html(id, models):
-    """A widget and its children as plain HTML: what they show, without what would need a kernel."""
-    name, state = models[id]["model_name"], models[id]["state"]
-    if name in ("VBoxModel", "HBoxModel"):
-        children = (child.removeprefix("IPY_MODEL_") for child in state["children"])
-        return f"<div>{''.join(as_html(child, models) for child in children)}</div>"
-    if name == "HTMLModel":
-        return state["value"]
-    if name == "RadioButtonsModel":
-        return f"<ul>{''.join(f'<li>{html.escape(option)}</li>' for option in state['_options_labels'])}</ul>"
-    if name == "DropdownModel":
-        chosen = state["_options_labels"][state["index"]]
-        return f"<p>{html.escape(state['description'])}: <b>{html.escape(chosen)}</b></p>"
-    if name == "BoundedFloatTextModel":
-        return f"<p>{html.escape(state['description'])}: <b>{state['value']:g}</b></p>"
-    if name == "CheckboxModel":
-        return f"<p>{html.escape(state['description'])}: <b>{'yes' if state['value'] else 'no'}</b></p>"
-    return ""  # buttons and sliders do nothing here, and a progress bar is done
-
-
 def still(notebook):
-    """Replace every widget of an executed notebook by what it showed; return the notebook."""
-    state = notebook.metadata.pop("widgets", {}).get("application/vnd.jupyter.widget-state+json", {"state": {}})
+    """Drop what would need a kernel, such as widgets, which leave their picture, and progress bars; return the notebook."""
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "text/html" in output.get("data", {}):  # here a notebook is a page
-                page = re.sub(r'(href="\.\./exercises/[^"]+)\.ipynb"', r'\1.html"', output["data"]["text/html"])
-                output["data"]["text/html"] = re.sub(r" Kept in [^<]+\.(?=</div>)", "", page)  # a folder of that run
-            view = output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
-            if view is not None and view["model_id"] in state["state"]:
-                shown = as_html(view["model_id"], state["state"])
-                if "<img" in shown or "<ul" in shown:
-                    shown += "<p><em>Interactive in JupyterLab and on Colab.</em></p>"
-                output["data"]["text/html"] = shown
+        for output in cell.get("outputs", []).copy():
+            shown = output.get("data", {})
+            if shown.pop("application/vnd.jupyter.widget-view+json", None) and "text/html" not in shown:
+                cell.outputs.remove(output)
+            if "text/html" in shown:  # here a notebook is a page
+                page = re.sub(r'(href="\.\./exercises/[^"]+)\.ipynb"', r'\1.html"', shown["text/html"])
+                shown["text/html"] = re.sub(r" Kept in [^<]+\.(?=</div>)", "", page)  # a folder of that run
     return notebook
 
 
-def gather(app):
+def gather(app, config):
     """Put lessons, as executed, exercises, without answers, and the page of claims where Sphinx finds them."""
     claims = json.loads((HERE / "claims.json").read_text(encoding="utf-8"))
     (HERE / "claims.html").write_text(as_page(claims), encoding="utf-8")
@@ -123,6 +99,6 @@ def visit_block(translator, node):
 
 
 def setup(app):
-    app.connect("builder-inited", gather, priority=1)
+    app.connect("config-inited", gather, priority=1)  # before Sphinx looks whether claims.html is there
     app.connect("source-read", redirect)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))

@@ -22,6 +22,7 @@ PINS = {
     "torch": "2.11.0",
     "torchvision": "0.26.0",
     "numpy": "2.1.3",
+    "pandas": "2.2.3",
     "pillow": "11.3.0",
     "scikit-learn": "1.6.1",
     "threadpoolctl": "3.6.0",

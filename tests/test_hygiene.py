@@ -2,12 +2,15 @@
 
 import ast
 import re
+import tomllib
 from itertools import pairwise
 
 import nbformat
 import pytest
 
+from tlcourse import teach
 from tlcourse.course import course_root
+from tlcourse.course.lessons import list_lessons
 
 NOTEBOOKS = sorted(
     path for folder in ("notebooks", "solutions", "exercises") for path in (course_root() / folder).glob("*.ipynb")
@@ -50,6 +53,8 @@ def test_notebook_is_valid_stripped_and_has_stable_ids(path):
     assert all(re.fullmatch(r"[a-z][a-z0-9-]*", id) and not re.fullmatch(r"[0-9a-f]{8}", id) for id in ids)
     assert not any(cell.outputs or cell.execution_count for cell in code_cells(path))
     assert notebook.metadata.keys() <= {"kernelspec", "language_info"}
+    known = {"tags", "cellView", "jupyter", "nbgrader", "tlcourse_version", "deletable", "editable"}
+    assert all(cell.metadata.keys() <= known for cell in notebook.cells)
     assert path.stat().st_size < 100_000
 
 
@@ -83,7 +88,7 @@ def test_every_figure_is_shown_with_alt_text(path):
         shows = [call for call in calls if ast.unparse(call.func) == "teach.show"]
         assert all(any(keyword.arg == "alt" for keyword in call.keywords) for call in shows), cell.id
         drawn = [
-            call for call in calls if ast.unparse(call.func).startswith(("plt.subplots", "plt.figure", "teach.draw_"))
+            call for call in calls if ast.unparse(call.func).startswith(("plt.subplots", "plt.figure", "figures.draw_"))
         ]
         # a drawing function of teach.interactive returns (figure, alt)
         in_function = "def draw" in cell.source or "teach.interactive" in cell.source or "teach.lab(" in cell.source
@@ -98,7 +103,9 @@ def test_a_lesson_has_the_sections_that_learners_expect_in_order(path):
     if not path.stem.startswith("00"):
         wanted.insert(1, "with the library")
     positions = [titles.index(title) for title in wanted]
-    assert positions == sorted(positions) and titles[-1] == "references"
+    assert positions == sorted(positions)
+    between = ["going further"] if "going further" in titles else []
+    assert titles[titles.index("summary") :] == ["summary", *between, "references"]
     assert "**You need**" in prose(path) and "**Time:**" in prose(path)
 
 
@@ -115,9 +122,39 @@ def test_a_lesson_asks_claims_and_interacts(path):
     source = "\n".join(cell.source for cell in code_cells(path))
     ids = re.findall(r'teach\.claim\(\s*"([^"]+)"', source)
     assert len(set(ids)) == len(ids) and all(id.startswith(path.stem[:2] + ".") for id in ids)
-    assert "teach.quiz(" in source
+    assert source.count("teach.claims_held()") == 1
     if not path.stem.startswith("00"):
         assert len(ids) >= 6 and ("teach.interactive(" in source or "teach.lab(" in source)
+
+
+def lesson_of(path):
+    (lesson,) = [lesson for lesson in list_lessons() if lesson.notebook == path.stem]
+    return lesson
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=label)
+def test_every_quiz_is_asked_once_and_its_answer_stands_in_the_lesson_s_file(path):
+    asked = [call for cell in code_cells(path) for call in re.findall(r"teach\.quiz\((.*)", cell.source)]
+    quizzes = tomllib.loads((lesson_of(path).folder / "quizzes.toml").read_text(encoding="utf-8"))
+    assert asked and asked == [f'"{path.stem[:2]}.{number}")' for number in range(1, len(asked) + 1)]
+    assert list(quizzes) == [call.strip('")') for call in asked]
+    for id in quizzes:
+        teach.quiz(id)
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=label)
+def test_the_optional_sections_are_those_that_the_lesson_s_file_names(path):
+    after = headings(path)[headings(path).index((2, "Summary")) :]
+    optional = after[after.index((2, "Going further")) :] if (2, "Going further") in after else []
+    assert [text for level, text in optional if level == 3] == [title for title, _ in lesson_of(path).further]
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=label)
+def test_a_cell_that_only_claims_is_folded(path):
+    for cell in code_cells(path):
+        lines = [line for line in cell.source.splitlines() if not line.startswith((" ", ")"))]
+        if lines and all(line.startswith("teach.claim") for line in lines):
+            assert "hide-input" in cell.metadata.get("tags", []), cell.id
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=label)

@@ -13,33 +13,14 @@ LESSON = """\
 [markdown] # Title
 
 **Time:** 5 minutes of yours, about 10 seconds of CPU.
+
+After a restart, what an older version said.
 [setup] old
 [markdown] ## First
 
 Prose.
 [code] import math
-a = math.pi
-[markdown] ## Second
-[code] def f(x, scale=2):
-    return [scale * a * y for y in x]
-[markdown] ## Third
-
-*After a restart: what an older version said.*
-
-More prose.
-[code] b = f([1])
-b = b + [a]
-[markdown] ## Fourth
-[code] print(math.e)
-[markdown] ## Fifth
-[code] b.append(1)
-[markdown] ## Sixth
-[code] b[0] = 7
-[markdown] ## Seventh
-[code] print(b)
 [markdown] ## Summary
-
-No code, nothing to run.
 """
 
 
@@ -59,25 +40,26 @@ def stamped(path, **options):
     return nbformat.reads(stamps.stamp_notebook(path, "notebooks", **{"repository": None, **options}), as_version=4)
 
 
-def test_each_section_says_what_to_run_after_a_restart(lesson):
-    texts = [cell.source for cell in stamped(lesson).cells if cell.source.startswith("## ")]
-    assert texts == [
-        "## First\n\n*After a restart: first run the setup cell.*\n\nProse.",
-        "## Second\n\n*After a restart: first run the setup cell and “First”.*",
-        "## Third\n\n*After a restart: first run the setup cell, “First” and “Second”.*\n\nMore prose.",
-        "## Fourth\n\n*After a restart: first run the setup cell and “First”.*",
-        "## Fifth\n\n*After a restart: first run the setup cell, “First”, “Second” and “Third”.*",
-        "## Sixth\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell; on Colab, Runtime → Run before).*",
-        "## Seventh\n\n*After a restart: first run all cells above (Run → Run All Above Selected Cell; on Colab, Runtime → Run before).*",
-        "## Summary\n\nNo code, nothing to run.",
-    ]
+def test_a_lesson_says_once_what_to_run_after_a_restart(lesson):
+    notebook = stamped(lesson)
+    title = notebook.cells[0].source
+    assert title.endswith(
+        "seconds of CPU.\n\nAfter a restart, run all cells above the one you are at: Run → Run All Above Selected Cell; "
+        "on Colab, Runtime → Run before."
+    )
+    assert str(notebook).count("After a restart") == 1
 
 
-def test_a_local_name_of_a_function_is_not_taken_for_the_lesson_s():
-    local = "def f():\n    out = []\n    out.append(2)\n    return out"
-    assert stamps._bound(local) == {"f"} and stamps._bound("out.append(1)\nd['a'] = 2") == {"out", "d"}
-    with pytest.raises(ValueError, match="not plain Python"):
-        stamps._undefined("%pip install x")
+def test_the_tag_alone_says_which_cells_are_folded(lesson):
+    notebook = nbformat.read(lesson, as_version=4)
+    setup, code = (cell for cell in notebook.cells if cell.cell_type == "code")
+    setup.metadata.update({"jupyter": {"source_hidden": True}, "cellView": "form"})  # its tag has gone
+    code.metadata["tags"] = ["hide-input", "text"]
+    nbformat.write(notebook, lesson)
+    setup, code = (cell for cell in stamped(lesson).cells if cell.cell_type == "code")
+    assert setup.metadata == {}
+    folded = {"tags": ["hide-input", "text"], "jupyter": {"source_hidden": True}, "cellView": "form"}
+    assert code.metadata == folded
 
 
 @pytest.mark.parametrize("options", [{}, {"repository": "owner/name", "seconds": 12.3}])
@@ -102,16 +84,6 @@ def test_a_badge_leads_to_the_notebook_and_goes_when_the_setting_goes(lesson):
 def test_times_are_rounded_up_to_five_seconds(lesson):
     assert "about 45 seconds of CPU" in stamped(lesson, seconds=40.2).cells[0].source
     assert [stamps.round_up(seconds) for seconds in (0.3, 5.05, 5.2, 50.0, 51)] == [5, 5, 10, 50, 55]
-    row = "| [01 Lesson](notebooks/01_lesson.ipynb) | Why? | 7 s |\n| [02](notebooks/02_b.ipynb) | | 7 s |"
-    assert stamps.stamp_readme(row, {"01_lesson": 40.2}, None) == row.replace("Why? | 7 s", "Why? | 45 s")
-
-
-def test_the_count_of_claims_is_the_last_measured(tmp_path):
-    text = "On 20 seeds 1 of the 2 claims that the lessons measure held in every run."
-    assert stamps.read_totals(tmp_path) is None and stamps.stamp_readme(text, {}, None) == text
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "claims.json").write_text('{"totals": {"always": 30, "measured": 31}}')
-    assert stamps.stamp_readme(text, {}, stamps.read_totals(tmp_path)) == text.replace("1 of the 2", "30 of the 31")
 
 
 def test_the_repository_is_the_setting_or_none(tmp_path):

@@ -1,20 +1,22 @@
+import importlib
 import json
 import math
-import statistics
+import re
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 import torch
 
-from tlcourse import models, teach, training
-from tlcourse.measure.strategy_table import LEARNING_RATES, SHIFTS
+from tlcourse import teach
+from tlcourse.course.lessons import list_lessons
 
 
 @pytest.fixture
 def shown(monkeypatch):
     """What a notebook would display, as a list of MIME bundles."""
     bundles = []
-    for module in ("claims", "figures"):
+    for module in ("claims", "figures", "tables", "widgets"):
         monkeypatch.setattr(f"tlcourse.teach.{module}.display", lambda bundle, raw: bundles.append(bundle))
     return bundles
 
@@ -41,8 +43,11 @@ def figure():
 )
 def test_a_claim_says_whether_it_held_and_never_stops_a_learner(shown, value, bounds, held):
     teach.claim("99.1", "A fact & more.", value, **bounds)
-    assert ("did not hold in this run" in shown[0]["text/html"]) is not held
-    assert "A fact &amp; more." in shown[0]["text/html"] and "A fact & more." in shown[0]["text/plain"]
+    page, plain = shown[0]["text/html"], shown[0]["text/plain"]
+    assert ("did not hold in this run" in page) is ("<details" in page and " open>" in page) is not held
+    assert plain.startswith("✓ Claim 99.1: A fact & more. (measured" if held else "! Claim 99.1: did not hold")
+    line, details = page.split("</summary>")
+    assert "A fact &amp; more." in line and "measured" not in line and "Claim 99.1: measured" in details
 
 
 def test_a_missed_claim_raises_under_strict(shown, monkeypatch):
@@ -64,6 +69,23 @@ def test_claims_are_recorded_even_when_they_fail(shown, monkeypatch, tmp_path):
     assert (second["held"], second["margin"], second["shipped"]) == (False, -1, True)
 
 
+def test_the_claims_of_a_session_are_counted_once_each(shown, capsys):
+    teach.setup()
+    teach.claim("99.1", "Fails at first.", 0, at_least=1)
+    teach.claim("99.1", "Holds.", 1, at_least=1)
+    teach.claim("99.2", "Ships.", 1, at_least=1, shipped=True)
+    capsys.readouterr()
+    teach.claims_held()
+    assert capsys.readouterr().out == "Claims: 2 of 2 held in this run (1 read from the course).\n"
+    teach.claim("99.3", "Fails.", 0, at_least=1)
+    teach.claims_held()
+    assert capsys.readouterr().out.endswith("(1 read from the course); not held: 99.3.\n")
+    teach.setup()
+    capsys.readouterr()
+    teach.claims_held()
+    assert capsys.readouterr().out == "Claims: 0 of 0 held in this run.\n"
+
+
 def test_claims_refuse_what_is_no_claim():
     with pytest.raises(ValueError, match="without a bound"):
         teach.claim("99.1", "Nothing.", 1)
@@ -83,11 +105,28 @@ def test_alt_text_that_says_nothing_is_refused(shown):
     plt.close("all")
 
 
-OPTIONS = {"two": "Because <b>1 + 1</b>.", "three": "You counted one twice."}
+QUIZ = """
+["99.1"]
+question = "1 + 1?"
+answer = "two"
+options = [
+  { text = "two", why = "Because <b>1 + 1</b>." },
+  { text = "three", why = "You counted one twice." },
+]
+"""
 
 
-def test_a_quiz_explains_the_answer_that_was_chosen():
-    _, choices, button, verdict = teach.quiz("1 + 1?", OPTIONS, answer="two").children
+@pytest.fixture
+def quizzes(tmp_path, monkeypatch):
+    """A lesson 99 with one quiz; the path of its file."""
+    (tmp_path / "quizzes.toml").write_text(QUIZ)
+    lesson = list_lessons()[0]._replace(number="99", folder=tmp_path)
+    monkeypatch.setattr(importlib.import_module("tlcourse.teach.quiz"), "list_lessons", lambda: (lesson,))
+    return tmp_path / "quizzes.toml"
+
+
+def answer_wrongly_then_rightly(box):
+    _, choices, button, verdict = box.children
     assert choices.value is None
     button.click()
     assert "Choose an answer first" in verdict.value
@@ -99,17 +138,109 @@ def test_a_quiz_explains_the_answer_that_was_chosen():
     assert "Right" in verdict.value and "&lt;b&gt;" in verdict.value and 'role="status"' in verdict.value
 
 
+def test_a_quiz_explains_the_answer_that_was_chosen(quizzes):
+    answer_wrongly_then_rightly(teach.quiz("99.1"))
+
+
+def test_a_quiz_of_an_older_notebook_brings_its_own_question():
+    options = {"two": "Because <b>1 + 1</b>.", "three": "You counted one twice."}
+    answer_wrongly_then_rightly(teach.quiz("1 + 1?", options, answer="two"))
+
+
+def test_a_page_without_a_kernel_shows_the_question_and_no_answer(quizzes, shown):
+    teach.quiz("99.1")._ipython_display_()
+    page = shown[0]["text/html"]
+    assert "1 + 1?" in page and page.index("<li>two</li>") < page.index("<li>three</li>") and "Because" not in page
+    assert shown[0]["application/vnd.jupyter.widget-view+json"]["version_major"] == 2
+
+
 @pytest.mark.parametrize(
-    "options, answer, named",
+    "old, new, named",
     [
-        (OPTIONS, "four", "answer='four'"),
-        ({"two": "x"}, "two", "options"),
-        ({"two": "x", "three": " "}, "two", "options"),
+        ('answer = "two"', 'answer = "four"', "answer='four'"),
+        ('answer = "two"\n', "", "answer=None"),
+        ('{ text = "three", why = "You counted one twice." },', "", "at least two"),
+        ("You counted one twice.", " ", "each with an explanation"),
+        (', why = "You counted one twice."', "", "each with an explanation"),
+        ("99.1", "99.2", "id='99.1': .* has 99.2; add it there"),
     ],
 )
-def test_a_quiz_without_explanations_is_refused(options, answer, named):
-    with pytest.raises(ValueError, match=named):
-        teach.quiz("?", options, answer)
+def test_a_quiz_that_lacks_something_names_its_file(quizzes, old, new, named):
+    quizzes.write_text(QUIZ.replace(old, new))
+    with pytest.raises(ValueError, match=named) as raised:
+        teach.quiz("99.1")
+    assert "quizzes.toml" in str(raised.value)
+
+
+def test_a_quiz_of_no_lesson_says_how_ids_look():
+    with pytest.raises(ValueError, match="id='77.1': .* such as '03.2'"):
+        teach.quiz("77.1")
+
+
+# Tables
+
+
+def cells(bundle):
+    """The rows of a shown table: (tag and side, text) of each cell."""
+    found = re.findall(r"<tr>(.*?)</tr>", bundle["text/html"])
+    return [re.findall(r'<(t[hd](?: scope="\w+")?) style="text-align: (\w+)">(.*?)</', row) for row in found]
+
+
+def test_a_table_is_captioned_and_its_numbers_stand_on_the_right(shown):
+    rows = [
+        {"way": "scratch <1>", "parameters": 308_266, "accuracy": 0.91234, "sure": True},
+        {"way": "probe", "parameters": 1_290, "accuracy": None, "sure": False},
+    ]
+    teach.table(rows, "What two ways cost & reach.")
+    assert "reach.</caption>" in shown[0]["text/html"] and "cost &amp;" in shown[0]["text/html"]
+    head, first, second = cells(shown[0])
+    assert head[0] == ('th scope="col"', "left", "way") and head[1] == ('th scope="col"', "right", "parameters")
+    assert [text for *_, text in first] == ["scratch &lt;1&gt;", "308,266", "0.912", "True"]
+    assert second[2] == ("td", "right", "—") and not any("row" in tag for tag, *_ in first)
+    assert shown[0]["text/plain"].startswith("What two ways cost & reach.\n") and "308,266" in shown[0]["text/plain"]
+
+
+@pytest.mark.parametrize(
+    "numbers, written",
+    [
+        ([0.974, 0.9815, 1.0], ["0.974", "0.982", "1.000"]),
+        ([97.64, 100.0, 98.2], ["97.6", "100.0", "98.2"]),
+        ([12.34, -0.4, 0.0], ["12.34", "-0.40", "0.00"]),
+        ([1234.5, 2345.6], ["1,234", "2,346"]),
+        ([3.0, 1e6], ["3", "1,000,000"]),
+        ([5.5, 50.5, 1e-5], ["5.50", "50.50", "1e-05"]),
+        ([1e-9, 2.5e-9], ["1e-09", "2.5e-09"]),
+        ([math.inf, 2.5], ["inf", "2.50"]),
+        ([0.0, math.nan], ["0", "—"]),
+    ],
+)
+def test_the_middle_number_of_a_column_has_three_digits(shown, numbers, written):
+    teach.table(pd.DataFrame({"x": numbers}), "Numbers.")
+    assert [text for ((_, _, text),) in cells(shown[0])[1:]] == written
+
+
+def test_an_index_is_shown_where_it_says_something(shown):
+    frame = pd.DataFrame({"x": [1, 2]}, index=["a", "b"])
+    teach.table(frame, "By letter.")
+    assert cells(shown[0]) == [
+        [("td", "left", ""), ('th scope="col"', "right", "x")],
+        [('th scope="row"', "left", "a"), ("td", "right", "1")],
+        [('th scope="row"', "left", "b"), ("td", "right", "2")],
+    ]
+    teach.table(frame.rename_axis("letter"), "By letter.")
+    assert cells(shown[1])[0][0] == ('th scope="col"', "left", "letter")
+    both = pd.DataFrame({"x": [1, 2]}, index=pd.MultiIndex.from_tuples([("a", 5), ("b", 20)], names=["arm", "labels"]))
+    teach.table(both, "By arm and labels.")
+    assert [text for *_, text in cells(shown[2])[1]] == ["a", "5", "1"]
+
+
+@pytest.mark.parametrize("frame, caption", [([], "Nothing."), ([{"x": 1}], " ")])
+def test_a_table_without_rows_or_caption_is_refused(shown, frame, caption):
+    with pytest.raises(ValueError, match="caption, frame"):
+        teach.table(frame, caption)
+
+
+# Widgets
 
 
 def test_an_interactive_figure_follows_its_controls():
@@ -123,6 +254,14 @@ def test_an_interactive_figure_follows_its_controls():
     drop_down.value = "b"
     slider.value = 0.5
     assert "kind b and size 0.5" in picture.value and field.value == 0.5 and field.description == "size"
+
+
+def test_an_interactive_figure_leaves_its_first_picture_where_no_kernel_runs(shown):
+    box = teach.interactive(lambda kind: (figure(), f"A figure of the kind {kind}."), kind=["a", "b"])
+    box._ipython_display_()
+    (bundle,) = shown
+    assert '<img alt="A figure of the kind a."' in bundle["text/html"] and "Run this cell" in bundle["text/html"]
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
 
 
 def test_a_lab_draws_at_once_and_runs_when_asked():
@@ -151,30 +290,6 @@ def test_a_lab_draws_at_once_and_runs_when_asked():
     assert "ValueError: no &lt;b&gt;" in sentence.value and not button.disabled
 
 
-def test_the_decision_guide_answers_anew_when_an_answer_changes():
-    box = teach.decision_guide()
-    inputs, plan = {child.description: child for child in box.children[:-1]}, box.children[-1]
-    first = plan.value
-    assert first.count("<li>") >= 3 and "Measure probe_lead" not in first  # no label yet: label some first
-    inputs["labels per class"].value = 20
-    assert "Measure probe_lead" in plan.value
-    inputs["probe lead"].value = -10
-    assert "negative transfer" in plan.value and "Measure probe_lead" not in plan.value
-    inputs["commercial"].value = "yes"
-    assert "licence" in plan.value
-    inputs["modality"].value = "text"
-    assert "MiniLM" in plan.value
-
-
-@pytest.mark.parametrize("layer, channels", [("conv1", 32), ("layer3", 128)])
-def test_the_feature_explorer_finds_the_image_itself_first(few, layer, channels):
-    drawn, alt = teach.draw_features(models.load("letters"), layer, few.x[7], few, count=4)
-    assert len(drawn.axes) == 10
-    own = few.classes[few.y[7]]
-    assert f"strongest of the {channels} activation maps of {layer}" in alt and f"labelled {own}," in alt
-    plt.close(drawn)
-
-
 def test_setup_takes_the_seed_from_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("TLCOURSE_SEED", "7")
     first = (teach.setup(), torch.rand(2))
@@ -198,51 +313,6 @@ def test_seeds_of_two_sessions_do_not_overlap():
 # Shipped results
 
 
-def test_the_equal_budget_table_is_whole_and_made_by_the_strategies_that_exist():
-    table = teach.load_results("strategies")
-    cells = {(cell["strategy"], cell["labels"], cell["steps"]): cell for cell in table["cells"]}
-    assert len(cells) == len(table["cells"]) == len(LEARNING_RATES) * 9
-    assert {strategy for strategy, _, _ in cells} == {"scratch", *training.STRATEGIES} == set(LEARNING_RATES)
-    assert set(table["shifts"]) == set(SHIFTS) and len(table["seeds"]) == 10
-    for (strategy, _, _), cell in cells.items():
-        for column in ("val", "test", *SHIFTS, "source"):
-            assert len(cell[column]) == 10
-            assert strategy == "scratch" or all(0 <= value <= 1 for value in cell[column])
-        assert set(cell["lr"]) <= set(LEARNING_RATES[strategy])
-
-
 def test_unknown_results_are_refused_by_name():
-    with pytest.raises(ValueError, match="name='nothing': there are results for adaptation"):
+    with pytest.raises(ValueError, match="name='nothing': there are results for fine_tuning, negative_transfer"):
         teach.load_results("nothing")
-
-
-@pytest.mark.parametrize("rank_by, column", [("target", "test"), ("source kept", "source")])
-def test_the_strategies_are_drawn_in_the_order_that_is_asked_for(rank_by, column):
-    table = teach.load_results("strategies")
-    figure, alt = teach.draw_strategies(table, 5, 50, rank_by)
-    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    plt.close(figure)
-    cells = {cell["strategy"]: cell for cell in table["cells"] if (cell["labels"], cell["steps"]) == (5, 50)}
-    means = [statistics.mean(cells[name][column]) for name in names if cells[name][column][0] is not None]
-    assert len(names) == 9 and means == sorted(means, reverse=True)
-    assert f"{names[0]} {means[0]:.2f}" in alt
-
-
-def test_what_the_table_does_not_have_is_named():
-    table = teach.load_results("strategies")
-    with pytest.raises(ValueError, match="labels=3, steps=50: the table has"):
-        teach.draw_strategies(table, 3, 50)
-    with pytest.raises(ValueError, match="rank_by='speed'"):
-        teach.draw_strategies(table, 5, 50, "speed")
-
-
-def test_draw_distance_names_the_dial_s_points_and_the_rank_correlation():
-    shifts = {("blur", 0.1): {"loss": 0.0, "MMD": 1.0}, ("blur", 0.5): {"loss": 0.3, "MMD": 2.0}}
-    shifts["noise", 0.2] = {"loss": 0.9, "MMD": 1.5}
-    figure, alt = teach.draw_distance(shifts, "blur", "MMD")
-    assert "rank correlation 0.50" in alt and "0.5: 2 costs 0.30" in alt and "0.2" not in alt
-    assert [list(line.get_xdata()) for line in figure.axes[0].lines] == [[1.0, 2.0, 1.5], [1.0, 2.0]]
-    for dial, distance in (("turn", "MMD"), ("blur", "CORAL")):
-        with pytest.raises(ValueError, match=f"dial='{dial}', distance='{distance}'"):
-            teach.draw_distance(shifts, dial, distance)
-    teach.show(figure, alt)

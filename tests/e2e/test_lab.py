@@ -26,6 +26,8 @@ EXERCISES = [path.name for path in sorted((course_root() / "exercises").glob("*.
 READY = "async () => { await window.jupyterapp.shell.currentWidget?.sessionContext?.ready; }"
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 GO_TO_TOP = "async () => { await window.jupyterapp.shell.currentWidget.content.scrollToItem(0, 'start'); }"
+FOLDED = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.inputHidden).map(cell => cell.model.id)"""
 SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save'); }"
 
 
@@ -157,13 +159,21 @@ def set_until_the_alt_text_changes(page, area, control):
 def test_a_lesson_runs_and_its_figures_and_quizzes_react(open_notebook, lab, name):
     path = f"notebooks/{name}"
     page = open_notebook(path)
-    assert_ran(run_all(page, lab[1], path))
+    notebook = run_all(page, lab[1], path)
+    assert_ran(notebook)
+    folded = [cell.id for cell in notebook.cells if "hide-input" in cell.metadata.get("tags", [])]
+    assert page.evaluate(FOLDED) == folded
     assert not page.get_by_text("official Jupyter news").count()
     page.evaluate(GO_TO_TOP)
     photograph(page, name.removesuffix(".ipynb"), page.locator(".jp-NotebookPanel:visible h1").first)
 
     for picture in page.locator(".jp-OutputArea img").all():
         assert len(picture.get_attribute("alt") or "") > 20
+    claim = page.locator(".jp-OutputArea-output details").first
+    assert not claim.get_by_text("measured").is_visible()
+    claim.locator("summary").click()
+    assert claim.get_by_text("measured").is_visible()
+
     figures = figures_with_controls(page)
     assert figures or name.startswith("00")
     for i, area in enumerate(figures):

@@ -65,11 +65,14 @@ def test_every_lesson_and_exercise_has_a_page_and_no_answer(pages):
     assert "NotImplementedError" in exercise and "BEGIN SOLUTION" not in exercise
 
 
-def test_the_executed_lesson_has_its_outputs_and_its_widgets_as_they_stood(pages):
+def test_the_executed_lesson_has_its_outputs_and_a_still_picture_of_its_widgets(pages):
     lesson = pages["notebooks/00_start_here.html"]
     assert "Claim 00.1" in lesson.get_text()
     assert lesson.find("img", alt=lambda alt: alt and alt.startswith("Ten warped printed letters"))
-    assert "More than 9 in 10" in lesson.get_text() and "VBox(" not in lesson.get_text()
+    quiz = next(output for output in lesson.select(".cell_output") if "Run this cell" in output.get_text())
+    assert quiz.find("li", string="More than 9 in 10") and "never these images" not in lesson.get_text()
+    assert "Panel(" not in lesson.get_text() and "Claims: 1 of 1 held" in lesson.get_text()
+    assert [block.get_text() for block in lesson.select("details.hide pre")] == ["teach.claims_held()\n"]
 
 
 def test_every_link_inside_the_site_leads_somewhere(site, pages):

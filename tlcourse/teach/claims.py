@@ -7,6 +7,8 @@ import os
 
 from IPython.display import display
 
+STATED = {}  # by id, so that a cell that is run twice counts once; setup() empties it
+
 
 class ClaimFailed(AssertionError):
     """A claim did not hold while TLCOURSE_STRICT=1."""
@@ -15,8 +17,8 @@ class ClaimFailed(AssertionError):
 def claim(id, text, value, *, at_least=None, at_most=None, shipped=False):
     """Show whether a measured value keeps the bound that a sentence of the lesson states.
 
-    A learner sees a tick, or a note that the claim did not hold in this run; nothing is raised. Under TLCOURSE_STRICT=1
-    a miss raises. With TLCOURSE_CLAIMS=FILE one JSON line is added to FILE for each claim.
+    A learner sees one line, whose details fold out, or a note that the claim did not hold in this run; nothing is
+    raised. Under TLCOURSE_STRICT=1 a miss raises. With TLCOURSE_CLAIMS=FILE one JSON line is added to FILE for each claim.
 
     Args:
         id: lesson and number, such as "01.3".
@@ -53,6 +55,7 @@ def claim(id, text, value, *, at_least=None, at_most=None, shipped=False):
         "held": held,
         "shipped": shipped,
     }
+    STATED[id] = record
     if path := os.environ.get("TLCOURSE_CLAIMS"):
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
@@ -62,12 +65,26 @@ def claim(id, text, value, *, at_least=None, at_most=None, shipped=False):
     display(_as_mime(id, text, measured, held), raw=True)
 
 
+def claims_held():
+    """Print how many of the claims that this session has stated held, and how many were read from the course."""
+    missed = [id for id, record in STATED.items() if not record["held"]]
+    shipped = sum(record["shipped"] for record in STATED.values())
+    read = f" ({shipped} read from the course)" if shipped else ""
+    named = f"; not held: {', '.join(missed)}" if missed else ""
+    print(f"Claims: {len(STATED) - len(missed)} of {len(STATED)} held in this run{read}{named}.")
+
+
 def _as_mime(id, text, measured, held):
-    mark, colour, note = ("✓", "#00664b", "") if held else ("!", "#8a5a00", "did not hold in this run: ")
+    mark, note = ("✓", "") if held else ("!", "did not hold in this run: ")
     plain = f"{mark} Claim {id}: {note}{text} ({measured})"
+    if held:
+        style, line, is_open = "font-size: 90%", f"✓ {html.escape(text)}", ""
+    else:
+        style, is_open = "border-left: 4px solid #b26a00; padding: 4px 10px", " open"
+        line = f"<b>! Claim {html.escape(id)} did not hold in this run:</b> {html.escape(text)}"
+    details = html.escape(f"Claim {id}: {measured}.")
     rich = (
-        f'<div style="border-left: 4px solid {colour}; padding: 4px 10px; margin: 4px 0">'
-        f'<b style="color: {colour}">{mark} Claim {html.escape(id)}</b> {note}{html.escape(text)} '
-        f'<span style="opacity: 0.75">({html.escape(measured)})</span></div>'
+        f'<details style="margin: 2px 0; {style}"{is_open}><summary>{line}</summary>'
+        f'<div style="padding-left: 1.2em">{details}</div></details>'
     )
     return {"text/plain": plain, "text/html": rich}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import tlcourse
+from tlcourse.teach.claims import STATED
 from tlcourse.teach.figures import STYLE
 from tlcourse.training import pick_device
 
@@ -27,7 +28,7 @@ class Session(NamedTuple):
 
 
 def setup():
-    """Seed Python, NumPy and PyTorch, set the figure style, and print the versions.
+    """Seed Python, NumPy and PyTorch, forget the claims of an earlier run, set the figure style, and print the versions.
 
     The seed is the environment variable TLCOURSE_SEED, 0 if unset; `tlcourse claims` varies it.
 
@@ -41,6 +42,7 @@ def setup():
     if not text.isdecimal():
         raise ValueError(f"TLCOURSE_SEED={text!r}: set it to a whole number ≥ 0, or leave it unset")
     seed = int(text)
+    STATED.clear()
     random.seed(seed)
     np.random.seed(seed % 2**32)  # all that it takes; a published seed may be larger
     torch.manual_seed(seed)

@@ -1,24 +1,26 @@
-"""Results that take longer than a lesson may, made beforehand by a benchmark and shipped as small files."""
+"""Results that take longer than a lesson may, made beforehand by its experiment and shipped as small files."""
 
 import json
-from importlib import resources
+
+from tlcourse._moved import RESULTS
+from tlcourse.course.lessons import list_lessons
 
 
 def load_results(name):
-    """Read a result file of the course.
+    """Read the results that a lesson ships.
 
     Args:
-        name: "strategies": the equal-budget table of lesson 03; "negative_transfer": the gaps of lesson 04; "adaptation":
-            the methods of lesson 06; "leaderboard": the sources of lesson 07.
+        name: the lesson's, without its number, such as "fine_tuning".
 
     Returns:
         dict; "made_by" is the command that makes the file again, "seeds" the seeds behind every list of numbers.
 
     Raises:
-        ValueError: no such file.
+        ValueError: no such lesson, or one that ships no results.
     """
-    folder = resources.files("tlcourse.teach") / "results"
-    known = sorted(path.name.removesuffix(".json") for path in folder.iterdir())
-    if name not in known:
+    files = {lesson.slug: lesson.folder / "results.json" for lesson in list_lessons()}
+    known = [slug for slug, file in files.items() if file.exists()]
+    slug = RESULTS.get(name, name)
+    if slug not in known:
         raise ValueError(f"name={name!r}: there are results for {', '.join(known)}")
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(files[slug].read_text(encoding="utf-8"))

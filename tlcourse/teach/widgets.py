@@ -3,10 +3,24 @@
 import html
 
 import ipywidgets as widgets
+from IPython.display import display
 
 from tlcourse.teach.figures import alt_image
 
-_STYLE = {"description_width": "initial"}
+LABELS = {"description_width": "initial"}  # no label is cut off
+
+
+class Panel(widgets.VBox):
+    """A column of widgets that leaves plain HTML in its place on a page without a kernel, such as the site or GitHub."""
+
+    def __init__(self, children, still):
+        super().__init__(children)
+        self.still = f"{still}<p><em>Run this cell in JupyterLab or on Colab to use it.</em></p>"
+
+    def _ipython_display_(self):  # the one method that ipywidgets 7 and 8 both ask first
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        bundle = {"text/plain": repr(self)[:110], "text/html": self.still}
+        display(bundle | {"application/vnd.jupyter.widget-view+json": view}, raw=True)
 
 
 def interactive(draw, **controls):
@@ -19,7 +33,8 @@ def interactive(draw, **controls):
             a name and a value. Both begin with the first value.
 
     Returns:
-        widgets.VBox of the controls and the picture, an HTML widget whose value holds an <img> with alt text.
+        Panel of the controls and the picture, an HTML widget whose value holds an <img> with alt text; the first picture
+        stays where no kernel runs.
     """
     inputs, rows = make_controls(controls)
     picture = widgets.HTML()
@@ -28,7 +43,7 @@ def interactive(draw, **controls):
         picture.value = alt_image(*draw(**read(inputs)))
 
     _watch(inputs, redraw)
-    return widgets.VBox([*rows, picture])
+    return Panel([*rows, picture], still=picture.value)
 
 
 def lab(draw, run, **controls):
@@ -40,7 +55,7 @@ def lab(draw, run, **controls):
         controls: as for interactive().
 
     Returns:
-        widgets.VBox of the controls, the picture, the button and the sentence. From Python: set the controls' value,
+        Panel of the controls, the picture, the button and the sentence. From Python: set the controls' value,
         call children[-2].click() and read children[-1].value.
     """
     inputs, rows = make_controls(controls)
@@ -61,7 +76,7 @@ def lab(draw, run, **controls):
 
     _watch(inputs, redraw)
     button.on_click(measure)
-    return widgets.VBox([*rows, picture, button, sentence])
+    return Panel([*rows, picture, button, sentence], still=picture.value)
 
 
 def make_controls(controls):
@@ -72,7 +87,7 @@ def make_controls(controls):
         if isinstance(values, tuple):
             low, high, step = values
             inputs[name] = widgets.BoundedFloatText(
-                value=low, min=low, max=high, step=step, description=label, style=_STYLE
+                value=low, min=low, max=high, step=step, description=label, style=LABELS
             )
             slider = widgets.FloatSlider(
                 value=low, min=low, max=high, step=step, readout=False, continuous_update=False
@@ -80,7 +95,7 @@ def make_controls(controls):
             widgets.link((inputs[name], "value"), (slider, "value"))
             rows.append(widgets.HBox([inputs[name], slider]))
         else:
-            inputs[name] = widgets.Dropdown(options=values, index=0, description=label, style=_STYLE)
+            inputs[name] = widgets.Dropdown(options=values, index=0, description=label, style=LABELS)
             rows.append(inputs[name])
     return inputs, rows
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,8 +30,8 @@ class Recipe:
     source: str
     task: str
     sets: Callable
-    epochs: int
-    lr: float
+    epochs: int = 5
+    lr: float = 3e-3
     seed: int = 0
     augment: Callable | None = None
 
@@ -120,16 +120,8 @@ def _glyph_sets(characters, shift=None, images=24_000):
 
 def _rotation_sets(seed, root):
     train, held_out = _glyph_sets("letters")(seed, root)
-    return turn_quarters(train, seed), {name: turn_quarters(images, seed + 1) for name, images in held_out.items()}
-
-
-def turn_quarters(images, seed):
-    """Turn every image by 0, 90, 180 or 270 degrees; the turn becomes the label (Gidaris et al., ICLR, 2018)."""
-    turns = torch.randint(4, (len(images),), generator=torch.Generator().manual_seed(seed))
-    x = images.x.clone()
-    for k in range(1, 4):
-        x[turns == k] = images.x[turns == k].rot90(k, dims=(2, 3))
-    return data.Images(x, turns, ["0°", "90°", "180°", "270°"])
+    turned = {name: data.turn_quarters(images, seed + 1) for name, images in held_out.items()}
+    return data.turn_quarters(train, seed), turned
 
 
 def _shuffled_sets(seed, root):
@@ -144,71 +136,40 @@ def _fashion_sets(seed, root):
     return data.photos("fashion", "train", root=root), {"test images": data.photos("fashion", "test", root=root)}
 
 
-def _letters(seed):
-    source = "rendered letters: capitals and lower-case letters of another shape, 16 fonts, random warps"
-    return Recipe(source, "which of 37 letters", _glyph_sets("letters"), epochs=5, lr=3e-3, seed=seed)
+def _three_seeds(name, recipe):
+    return {name: recipe} | {f"{name}-seed{seed}": replace(recipe, seed=seed) for seed in (1, 2)}
 
 
-def _fashion(seed):
-    source = "FashionMNIST photographs (Xiao et al., 2017)"
-    flip = RandomHorizontalFlip()
-    return Recipe(source, "which of 10 garments", _fashion_sets, epochs=5, lr=3e-3, seed=seed, augment=flip)
-
-
-def _shuffled(seed):
-    source, task = "4,000 rendered letters with their labels shuffled", "the label of each image, by heart"
-    return Recipe(source, task, _shuffled_sets, epochs=60, lr=3e-3, seed=seed)
-
-
+_LETTERS, _FASHION = "rendered letters", "FashionMNIST photographs (Xiao et al., 2017)"
+_SORTS = "capitals and lower-case letters of another shape, 16 fonts, random warps"
 _NO_LOOKALIKES = "".join(letter for letter in data.LETTERS if letter not in data.LOOKALIKES)
+_UNLIKE = f"without those that look like a digit ({' '.join(data.LOOKALIKES)})"
+_37 = "which of 37 letters"
+_BLURRED, _INVERTED = data.Shift(blur=0.7), data.Shift(polarity=1)
 
 RECIPES = {
-    "letters": _letters(seed=0),
-    "letters-seed1": _letters(seed=1),
-    "letters-seed2": _letters(seed=2),
-    "letters-no-lookalikes": Recipe(
-        f"rendered letters without those that look like a digit ({' '.join(data.LOOKALIKES)})",
-        "which of 28 letters",
-        _glyph_sets(_NO_LOOKALIKES),
-        epochs=5,
-        lr=3e-3,
-    ),
-    "digits-rendered": Recipe("rendered digits", "which of 10 digits", _glyph_sets("digits"), epochs=4, lr=3e-3),
+    **_three_seeds("letters", Recipe(f"{_LETTERS}: {_SORTS}", _37, _glyph_sets("letters"))),
+    "letters-no-lookalikes": Recipe(f"{_LETTERS} {_UNLIKE}", "which of 28 letters", _glyph_sets(_NO_LOOKALIKES)),
+    "digits-rendered": Recipe("rendered digits", "which of 10 digits", _glyph_sets("digits"), epochs=4),
     "rotation": Recipe(
-        "rendered letters, each turned by a multiple of 90°",
-        "by how much (self-supervised)",
-        _rotation_sets,
-        epochs=5,
-        lr=3e-3,
+        f"{_LETTERS}, each turned by a multiple of 90°", "by how much (self-supervised)", _rotation_sets
     ),
     "letters-blurred": Recipe(
-        "rendered letters, blurred (a standard deviation of 2.1 pixels)",
-        "which of 37 letters",
-        _glyph_sets("letters", shift=data.Shift(blur=0.7)),
-        epochs=5,
-        lr=3e-3,
+        f"{_LETTERS}, blurred (a standard deviation of 2.1 pixels)", _37, _glyph_sets("letters", _BLURRED)
     ),
-    "letters-inverted": Recipe(
-        "rendered letters, dark ink on light paper",
-        "which of 37 letters",
-        _glyph_sets("letters", shift=data.Shift(polarity=1)),
-        epochs=5,
-        lr=3e-3,
-    ),
-    "letters-five": Recipe(
-        "rendered letters of five classes (A E K R T)", "which of 5 letters", _glyph_sets("AEKRT"), epochs=5, lr=3e-3
-    ),
+    "letters-inverted": Recipe(f"{_LETTERS}, dark ink on light paper", _37, _glyph_sets("letters", _INVERTED)),
+    "letters-five": Recipe(f"{_LETTERS} of five classes (A E K R T)", "which of 5 letters", _glyph_sets("AEKRT")),
     "characters": Recipe(
-        "rendered letters and digits, twice as many images",
-        "which of 47 characters",
-        _glyph_sets("all", images=48_000),
-        epochs=5,
-        lr=3e-3,
+        f"{_LETTERS} and digits, twice as many images", "which of 47 characters", _glyph_sets("all", images=48_000)
     ),
-    "shuffled": _shuffled(seed=0),
-    "shuffled-seed1": _shuffled(seed=1),
-    "shuffled-seed2": _shuffled(seed=2),
-    "fashion": _fashion(seed=0),
-    "fashion-seed1": _fashion(seed=1),
-    "fashion-seed2": _fashion(seed=2),
+    **_three_seeds(
+        "shuffled",
+        Recipe(
+            f"4,000 {_LETTERS} with their labels shuffled",
+            "the label of each image, by heart",
+            _shuffled_sets,
+            epochs=60,
+        ),
+    ),
+    **_three_seeds("fashion", Recipe(_FASHION, "which of 10 garments", _fashion_sets, augment=RandomHorizontalFlip())),
 }

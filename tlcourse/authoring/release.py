@@ -5,7 +5,8 @@ from pathlib import Path
 
 import nbformat
 
-from tlcourse.authoring import stamps
+from tlcourse.authoring import documents, stamps
+from tlcourse.course.lessons import list_lessons
 from tlcourse.course.read import read_cells, versions
 
 
@@ -82,19 +83,22 @@ def release_all(root, write=True):
 
     Raises:
         FileNotFoundError: root has no masters.
-        ImportError: nbgrader or ruff is not installed.
+        ImportError: nbgrader is not installed.
     """
     root, masters = Path(root), _masters(root)
-    repository, times = stamps.read_repository(root), stamps.read_times(root)
+    repository, times = stamps.read_repository(root), documents.read_times(root)
     made = {}
     for lesson in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         made[lesson] = stamps.stamp_notebook(lesson, "notebooks", repository, times.get(lesson.stem))
     for master in masters:
         made[master] = stamps.stamp_notebook(master, "exercises", repository)
         made[root / "exercises" / master.name] = release_notebook(made[master])
-    readme = root / "README.md"
+    readme, syllabus = root / "README.md", root / "docs" / "syllabus.md"
     if readme.exists():
-        made[readme] = stamps.stamp_readme(readme.read_text(encoding="utf-8"), times, stamps.read_totals(root))
+        totals = documents.read_totals(root)
+        made[readme] = documents.stamp_readme(readme.read_text(encoding="utf-8"), list_lessons(), times, totals)
+    if syllabus.exists():
+        made[syllabus] = documents.stamp_syllabus(syllabus.read_text(encoding="utf-8"), list_lessons())
     differing = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in differing if write else []:
         path.parent.mkdir(exist_ok=True)

@@ -83,6 +83,7 @@ def tree(tmp_path_factory):
     write(
         root / "solutions" / "98_doubling.ipynb",
         title,
+        code("imports", "from tlcourse.checks import check"),
         code("double", answer, solution=True),
         code("check-double", 'check("98.1", double)', grade=True, locked=True, points=2),
     )

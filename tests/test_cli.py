@@ -114,7 +114,7 @@ def test_init_again_brings_what_is_new_and_leaves_what_was_run(monkeypatch, tmp_
     old, mine = tmp_path / "course", tmp_path / "mine"
     shutil.copytree(course.course_root() / "notebooks", old / "notebooks")
     shutil.copytree(course.course_root() / "exercises", old / "exercises")
-    monkeypatch.setattr(course, "course_root", lambda: old)
+    monkeypatch.setattr("tlcourse.course.copies.course_root", lambda: old)
     (old / "notebooks" / "07_choosing_a_source.ipynb").unlink()
     course.copy_course(mine)
 

@@ -4,18 +4,3 @@ from tlcourse.checks.front import CheckFailed, award, check
 from tlcourse.checks.judge import judge, run
 from tlcourse.checks.registry import find_exercise, find_observer, list_exercises
 from tlcourse.checks.spec import Case, Exercise, NoAnswer, Verdict
-
-__all__ = [
-    "Case",
-    "CheckFailed",
-    "Exercise",
-    "NoAnswer",
-    "Verdict",
-    "award",
-    "check",
-    "find_exercise",
-    "find_observer",
-    "judge",
-    "list_exercises",
-    "run",
-]

@@ -9,7 +9,7 @@ class Case(NamedTuple):
     """One trial of an answer: plain inputs (tensors, arrays, numbers, strings), what only the judge knows, its part."""
 
     inputs: tuple
-    truth: dict
+    truth: dict | None = None
     part: str = ""
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from tlcourse.cli.console import err, out, progress_bar, stop
+from tlcourse.cli.console import err, out, print_table, progress_bar, stop
 
 Lessons = Annotated[list[str] | None, typer.Argument(help="Numbers such as 01; all lessons if none is given.")]
 
@@ -38,14 +38,13 @@ def run(
     if as_json:
         print(json.dumps([result.as_dict() for result in results], indent=2))
     else:
-        table = Table(title="tlcourse run")
-        for heading in ("lesson", "seconds", "peak memory", "claims held", "result"):
-            table.add_column(heading, justify="left" if heading in ("lesson", "result") else "right")
+        rows = []
         for r in results:
             memory = "unknown" if r.peak_mib is None else f"{r.peak_mib:,.0f} MiB"
             held = f"{sum(c['held'] for c in r.claims)}/{len(r.claims)}"
-            table.add_row(r.notebook, f"{r.seconds:.1f}", memory, held, "failed" if r.error else "ok")
-        out.print(table)
+            rows.append((r.notebook, f"{r.seconds:.1f}", memory, held, "failed" if r.error else "ok"))
+        numbers = ("seconds", "peak memory", "claims held")
+        print_table("tlcourse run", ("lesson", *numbers, "result"), rows, numbers)
     for result in results:
         if result.error:
             err.print(f"{result.notebook}: ", style="red", end="")
@@ -136,13 +135,9 @@ def pretrain(
         stop(str(error), 2)
     except OSError as error:
         stop(str(error), 1)
-    table = Table(title=f"{name}, written to {out_dir}")
-    for heading in ("measured on", "now", "on the card"):
-        table.add_column(heading)
-    for key, value in card.accuracy.items():
-        before = shipped.get(name, {}).get(key)
-        table.add_row(key, f"{value:.4f}", "no card" if before is None else f"{before:.4f}")
-    out.print(table)
+    before = {key: f"{value:.4f}" for key, value in shipped.get(name, {}).items()}
+    rows = [(key, f"{value:.4f}", before.get(key, "no card")) for key, value in card.accuracy.items()]
+    print_table(f"{name}, written to {out_dir}", ("measured on", "now", "on the card"), rows)
 
 
 def release(
@@ -153,7 +148,7 @@ def release(
         Path | None, typer.Option(help="Write a course for nbgrader's own commands into this folder instead.")
     ] = None,
 ):
-    """Make exercises/ from the masters in solutions/; write badges, times and what to run after a restart."""
+    """Make exercises/ from the masters in solutions/; write badges, times, folded cells, and the tables of lessons."""
     from tlcourse.authoring.release import release_all, write_nbgrader_course
     from tlcourse.course import course_root
 
@@ -205,23 +200,22 @@ def _as_command(lessons, seeds, first, jobs, json_file):
 def _print_claims(summary):
     from tlcourse.authoring.claims_over_seeds import FIRM, by_firmness, is_firm, is_weak, margin_in_sds
 
-    table = Table(title=f"Claims under seeds {summary['seeds'][0]} to {summary['seeds'][-1]}")
-    for heading in ("claim", "held", "mean margin", "in sd", "worst", "text"):
-        table.add_column(heading, justify="left" if heading in ("claim", "text") else "right")
+    rows = []
     for row in by_firmness(summary["claims"]):
         mean, worst = ("" if row[key] is None else f"{row[key]:.3g}" for key in ("mean_margin", "worst_margin"))
         text = row["text"] + (" (shipped)" if row["shipped"] else "")
-        held, style = f"{row['held']}/{row['runs']}", "red" if is_weak(row) else None if is_firm(row) else "yellow"
-        table.add_row(row["id"], held, mean, f"{margin_in_sds(row):.1f}", worst, text, style=style)
-    out.print(table)
+        cells = (row["id"], f"{row['held']}/{row['runs']}", mean, f"{margin_in_sds(row):.1f}", worst, text)
+        style = "red" if is_weak(row) else "" if is_firm(row) else "yellow"
+        rows.append([Text(cell, style) for cell in cells])
+    numbers = ("held", "mean margin", "in sd", "worst")
+    title = f"Claims under seeds {summary['seeds'][0]} to {summary['seeds'][-1]}"
+    print_table(title, ("claim", *numbers, "text"), rows, numbers)
     soft = sum(not is_firm(row) for row in summary["claims"])
     out.print(f"{soft} claims have a mean margin under {FIRM} standard deviations of their runs.")
-    lessons = Table()
-    for heading in ("lesson", "median seconds", "peak memory"):
-        lessons.add_column(heading, justify="left" if heading == "lesson" else "right")
-    for name, lesson in summary["lessons"].items():
-        lessons.add_row(name, f"{lesson['seconds']:.1f}", f"{lesson['peak_mib']:,} MiB")
-    out.print(lessons)
+    numbers = ("median seconds", "peak memory")
+    lessons = summary["lessons"].items()
+    rows = [(name, f"{lesson['seconds']:.1f}", f"{lesson['peak_mib']:,} MiB") for name, lesson in lessons]
+    print_table(None, ("lesson", *numbers), rows, numbers)
     totals = summary["totals"]
     out.print(
         f"{totals['always']} of {totals['measured']} measured claims held in every run; {totals['weak']} of "
@@ -252,6 +246,7 @@ def _write_executed(notebook, name, folder):
     import nbformat
 
     nbformat.write(notebook, folder / name)
+    notebook.metadata.pop("widgets", None)  # then the page shows the pictures that widgets leave, which need no network
     try:
         from nbconvert import HTMLExporter
     except ImportError:

@@ -2,6 +2,7 @@
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 # Messages hold extras, lists and paths in brackets; rich would take these for its markup and leave them out.
@@ -9,25 +10,29 @@ out = Console(markup=False, emoji=False)
 err = Console(stderr=True, markup=False, emoji=False)
 
 
+def print_table(title, headings, rows, numbers=()):
+    """Print rows of text (str, or rich's Text) on stdout; columns whose heading is in numbers are aligned to the right."""
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in numbers else "left")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
 def progress_bar(quiet, rate=False):
     """A bar on stderr, to be used in a with statement; quiet shows none, rate adds the speed and what is left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
 
-    class Rate(TextColumn):
+    class Rate(progress.TextColumn):
         def render(self, task):
             return f"{task.speed:.1f}/s" if task.speed else ""
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = [progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()]
+    columns.append(progress.TimeElapsedColumn())
     if rate:
-        columns += (Rate(""), TextColumn("left"), TimeRemainingColumn())
-    return Progress(*columns, console=err, disable=quiet)
+        columns += [Rate(""), progress.TextColumn("left"), progress.TimeRemainingColumn()]
+    return progress.Progress(*columns, console=err, disable=quiet)
 
 
 def stop(message, status):

@@ -30,16 +30,16 @@ def grade(
         stop(f"--isolation={isolation}: want strong or weak", 2)
     if checks is not None:
         if not checks.is_dir():
-            stop(f"--checks: {checks} is no folder", 2)
+            stop(f"--checks: {checks} is not a folder", 2)
         os.environ["TLCOURSE_CHECKS"] = str(checks.resolve())
     from tlcourse.grading import batch, reports, results
-    from tlcourse.grading import submissions as handed_in
     from tlcourse.grading.sandbox import IsolationError
+    from tlcourse.grading.submissions import strangers
 
     try:
         policy = results.Policy(due, late_per_day) if due is not None else None
         out_dir.mkdir(parents=True, exist_ok=True)
-        for name in handed_in.strangers(submissions) if submissions.is_dir() else []:
+        for name in strangers(submissions) if submissions.is_dir() else []:
             err.print(f"not graded: {name} lies beside the students' folders, not in one")
         with progress_bar(as_json, rate=True) as progress:
             task = progress.add_task("grading", total=None)

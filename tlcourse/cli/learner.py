@@ -2,14 +2,16 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from tlcourse.cli.console import err, out, stop
+from tlcourse.cli.console import err, out, print_table, stop
+
+FIRST = Path("notebooks") / "00_start_here.ipynb"
 
 
 def lab(
@@ -22,12 +24,11 @@ def lab(
         from jupyterlab.labapp import LabApp
     except ImportError:
         stop("JupyterLab is not installed; install it with: pip install 'tlcourse[lab]'", 2)
-    first = Path("notebooks") / "00_start_here.ipynb"
     folder = folder or _usual_folder()
-    if not (folder / first).exists():
+    if not (folder / FIRST).exists():
         _report_copies(folder)
     arguments = [f"--ServerApp.root_dir={folder.resolve()}", f"--port={port}"]
-    arguments.append(f"--LabApp.default_url=/lab/tree/{_notebook_to_open(folder, first).as_posix()}")
+    arguments.append(f"--LabApp.default_url=/lab/tree/{_notebook_to_open(folder).as_posix()}")
     if not browser:
         arguments.append("--no-browser")
     # No question about Jupyter's news over the first figure; what you choose in JupyterLab's settings still counts.
@@ -45,16 +46,14 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to copy the notebook
 
 
 def progress(
-    folder: Annotated[
-        Path | None, typer.Argument(help="Your folder, as given to lab or init; by default this one.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Your folder, as given to lab or init; else this one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lessons as JSON.")] = False,
 ):
     """Show how many checks of each lesson you have passed, and the exercise to go on with."""
     from tlcourse.course.progress import next_exercise, progress_folder, read_lessons
 
     if folder is not None and not folder.is_dir():
-        stop(f"{folder} is no folder; name the one that holds your notebooks", 2)
+        stop(f"{folder} is not a folder; name the one that holds your notebooks", 2)
     if folder is not None:
         os.environ["TLCOURSE_PROGRESS"] = str(folder)
     elif _usual_folder().is_dir():
@@ -63,13 +62,11 @@ def progress(
     if as_json:
         print(json.dumps([lesson._asdict() for lesson in lessons], indent=2))
         return
-    table = Table(title=f"Checks passed, as kept in {progress_folder()}")
-    for heading in ("exercises", "", "passed"):
-        table.add_column(heading)
+    rows = []
     for lesson in lessons:
         done, of = len(lesson.passed), len(lesson.exercises)
-        table.add_row(lesson.notebook, "█" * done + "░" * (of - done), f"{done} of {of}")
-    out.print(table)
+        rows.append((lesson.notebook, "█" * done + "░" * (of - done), f"{done} of {of}"))
+    print_table(f"Checks passed, as kept in {progress_folder()}", ("exercises", "", "passed"), rows)
     going_on = next_exercise(lessons)
     out.print("All checks are passed." if going_on is None else "Go on with exercise {} in {}.".format(*going_on))
 
@@ -80,12 +77,7 @@ def doctor():
 
     marks = {"ok": Text("✓", "green"), "note": Text("–", "yellow"), "bad": Text("✗", "red")}
     rows = diagnose()
-    table = Table(title="tlcourse doctor")
-    for heading in ("", "what", "detail"):
-        table.add_column(heading)
-    for state, what, detail in rows:
-        table.add_row(marks[state], what, detail)
-    out.print(table)
+    print_table("tlcourse doctor", ("", "what", "detail"), [(marks[state], *text) for state, *text in rows])
     raise typer.Exit(int(any(state == "bad" for state, _, _ in rows)))
 
 
@@ -122,32 +114,31 @@ def zoo(as_json: Annotated[bool, typer.Option("--json", help="Print the model ca
     if as_json:
         print(json.dumps([asdict(card) for card in models.zoo()], indent=2))
         return
-    table = Table(title="Bundled models: tlcourse.models.load(name)")
-    for heading in ("name", "source", "task", "accuracy"):
-        table.add_column(heading)
+    rows = []
     for card in models.zoo():
-        table.add_row(card.name, card.source, card.task, _accuracies(card.accuracy))
-    table.add_row("random", "nothing: random weights", "none", "")
-    out.print(table)
+        accuracies = "\n".join(f"{value:.3f} {name}" for name, value in card.accuracy.items())
+        rows.append((card.name, card.source, card.task, accuracies))
+    rows.append(("random", "nothing: random weights", "none", ""))
+    print_table("Bundled models: tlcourse.models.load(name)", ("name", "source", "task", "accuracy"), rows)
 
 
 def _usual_folder():
     """Where `lab` keeps the notebooks unless told: here if they are here, else in transfer-learning."""
     here = Path.cwd()
-    return here if (here / "notebooks" / "00_start_here.ipynb").exists() else Path("transfer-learning")
+    return here if (here / FIRST).exists() else Path("transfer-learning")
 
 
-def _notebook_to_open(folder, first):
+def _notebook_to_open(folder):
     from tlcourse.course.progress import next_exercise, read_lessons
 
     os.environ.setdefault("TLCOURSE_PROGRESS", str(folder.resolve()))  # for the kernels that JupyterLab starts, too
     lessons = read_lessons()
     going_on = next_exercise(lessons)
     if going_on is None or not any(lesson.passed for lesson in lessons):
-        return first
+        return FIRST
     begun = any(lesson.passed for lesson in lessons if lesson.notebook == going_on[1])
     notebook = Path("exercises" if begun else "notebooks") / f"{going_on[1]}.ipynb"
-    return notebook if (folder / notebook).exists() else first
+    return notebook if (folder / notebook).exists() else FIRST
 
 
 def _report_copies(folder):
@@ -161,12 +152,8 @@ def _report_copies(folder):
         if state == "kept":
             beside = Path(name).with_suffix(".new.ipynb").name
             err.print(f"{name} was changed by you and is kept; the course's new version lies beside it as {beside}")
-    counts = {state: sum(found == state for found in done.values()) for state in ("new", "updated", "same", "changed")}
+    counts = Counter(done.values())
     err.print(
         f"{folder}: {counts['new']} notebooks copied, {counts['updated']} brought up to date, "
         f"{counts['same']} are the course's already, {counts['changed']} with your changes"
     )
-
-
-def _accuracies(accuracy):
-    return "\n".join(f"{value:.3f} {name}" for name, value in accuracy.items())

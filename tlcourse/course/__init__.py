@@ -2,5 +2,3 @@
 
 from tlcourse.course.copies import copy_course
 from tlcourse.course.find import course_root, exercise_notebooks, select_lessons
-
-__all__ = ["copy_course", "course_root", "exercise_notebooks", "select_lessons"]

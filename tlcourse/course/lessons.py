@@ -50,9 +50,8 @@ def list_lessons():
     Raises:
         ValueError: a lesson.toml that lacks a field, or has one that is unknown.
     """
-    return tuple(
-        sorted(map(_read, Path(tlcourse.__file__).parent.glob("lessons/*/lesson.toml")), key=lambda x: x.number)
-    )
+    files = Path(tlcourse.__file__).parent.glob("lessons/*/lesson.toml")
+    return tuple(sorted(map(_read, files), key=lambda lesson: lesson.number))
 
 
 def _read(path):

@@ -106,8 +106,5 @@ def next_exercise(lessons):
     known = [id for lesson in lessons for id in lesson.passed if id in passed]
     latest = max(known, key=passed.get, default=None)
     begun = next((i for i, lesson in enumerate(lessons) if latest in lesson.passed), 0)
-    for lesson in lessons[begun:] + lessons[:begun]:
-        for id in lesson.exercises:
-            if id not in passed:
-                return id, lesson.notebook
-    return None
+    in_turn = [(id, lesson.notebook) for lesson in lessons[begun:] + lessons[:begun] for id in lesson.exercises]
+    return next(((id, notebook) for id, notebook in in_turn if id not in passed), None)

@@ -10,6 +10,8 @@ import nbformat
 
 from tlcourse.course import exercise_notebooks
 
+CHECK_CALL = re.compile(r'check\("([^"]+)"')  # how a check cell begins
+
 
 def read_cells(content):
     """Read the cells of a notebook that may be of any version, or damaged.
@@ -86,17 +88,13 @@ def releases():
 
 
 def read_release(path):
-    """Read a released exercise notebook.
-
-    Raises:
-        ValueError: it is no notebook.
-    """
+    """The Release in a file; a ValueError if it is not a notebook."""
     cells = read_cells(Path(path).read_bytes())
     exercises, answers = {}, []
     for cell in cells:
         if cell["kind"] == "code" and not cell["locked"] and "NotImplementedError" in cell["source"]:
             answers.append(cell["grade_id"])
-        match = re.match(r'check\("([^"]+)"', cell["source"])
+        match = CHECK_CALL.match(cell["source"])
         if match and cell["kind"] == "code":
             exercises[match[1]] = (cell["grade_id"], tuple(answers), cell["version"])
             answers = []

@@ -2,11 +2,11 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from tlcourse.course.progress import progress_folder
+from tlcourse.course.read import CHECK_CALL
 
 _PEAK_MEMORY = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 
@@ -54,19 +55,16 @@ def execute(path, *, seed=0, strict=True, threads=None, on_cell=None, timeout=30
     """
     notebook = nbformat.read(path, as_version=4)
     error = peak = None
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        record = Path(folder) / "claims.jsonl"
+    with _client_for(notebook, timeout) as (client, folder):
+        record = folder / "claims.jsonl"
         environment = os.environ | {
             "TLCOURSE_SEED": str(seed),
             "TLCOURSE_STRICT": "1" if strict else "0",
             "TLCOURSE_CLAIMS": str(record),
-            "TLCOURSE_PROGRESS": folder,
+            "TLCOURSE_PROGRESS": str(folder),
         }
         if threads is not None:
             environment["OMP_NUM_THREADS"] = str(threads)
-        client = NotebookClient(
-            notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}}
-        )
         started = time.perf_counter()
         try:
             # A kernel's own stderr is chatter about sockets; what a cell writes to stderr goes into the notebook.
@@ -80,8 +78,6 @@ def execute(path, *, seed=0, strict=True, threads=None, on_cell=None, timeout=30
                 peak = _peak_memory(client)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
             seconds, error = time.perf_counter() - started, str(failure)
-        except NoSuchKernel as failure:
-            raise RuntimeError("no kernel to run notebooks with; install one: pip install 'tlcourse[lab]'") from failure
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
     return Execution(Path(path).stem, seed, seconds, peak, [json.loads(line) for line in lines], error), notebook
 
@@ -98,45 +94,45 @@ def check_verdicts(path, timeout=300):
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no notebook.
+        ValueError: it is not a notebook.
         RuntimeError: there is no kernel, or it died.
     """
     try:
         notebook = nbformat.read(path, as_version=4)
     except (UnicodeDecodeError, nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError) as error:
-        raise ValueError(f"no notebook ({type(error).__name__})") from error
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        client = NotebookClient(
-            notebook,
-            timeout=timeout,
-            kernel_name="python3",
-            allow_errors=True,
-            resources={"metadata": {"path": folder}},
-        )
+        raise ValueError(f"not a notebook ({type(error).__name__})") from error
+    environment = {"TLCOURSE_STRICT": "0", "TLCOURSE_PROGRESS": str(progress_folder(Path(path).parent))}
+    with _client_for(notebook, timeout, allow_errors=True) as (client, _):
         try:
-            progress = {"TLCOURSE_PROGRESS": str(progress_folder(Path(path).parent))}
-            client.execute(env=os.environ | {"TLCOURSE_STRICT": "0"} | progress, stderr=subprocess.DEVNULL)
-        except NoSuchKernel as failure:
-            raise RuntimeError("no kernel to run notebooks with; install one: pip install 'tlcourse[lab]'") from failure
+            client.execute(env=os.environ | environment, stderr=subprocess.DEVNULL)
         except (CellTimeoutError, DeadKernelError) as failure:
             raise RuntimeError(f"{path} did not run to its end: {failure}") from failure
     verdicts = []
     for cell in notebook.cells:
-        match = re.match(r'check\("([^"]+)"', cell.source)
+        match = CHECK_CALL.match(cell.source)
         if cell.cell_type == "code" and match:
             texts = [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-            text = next((text for text in texts if text[:10] in ("✓ Exercise", "✗ Exercise")), None)
-            raised = next(
-                (f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"), ""
-            )
-            verdicts.append(
-                {
-                    "exercise": match[1],
-                    "passed": text is not None and text.startswith("✓"),
-                    "text": text or f"✗ Exercise {match[1]}: the check did not run ({raised})",
-                }
-            )
+            raised = [f"{output.ename}: {output.evalue}" for output in cell.outputs if output.output_type == "error"]
+            silent = f"✗ Exercise {match[1]}: the check did not run ({''.join(raised[:1])})"
+            text = next((text for text in texts if text.startswith(("✓ Exercise", "✗ Exercise"))), silent)
+            verdicts.append({"exercise": match[1], "passed": text.startswith("✓"), "text": text})
     return verdicts
+
+
+@contextmanager
+def _client_for(notebook, timeout, **options):
+    """Give (what runs a notebook, the empty folder of its own that it runs in).
+
+    Raises:
+        RuntimeError: there is no kernel.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        place = {"metadata": {"path": folder}}
+        try:
+            client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=place, **options)
+            yield client, Path(folder)
+        except NoSuchKernel as failure:
+            raise RuntimeError("no kernel to run notebooks with; install one: pip install 'tlcourse[lab]'") from failure
 
 
 def _peak_memory(client):

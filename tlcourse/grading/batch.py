@@ -85,40 +85,36 @@ def grade_folder(
     everyone, found = find_submissions(folder, names)
     _refuse_unknown("student", students, everyone)
     _refuse_unknown("exercise", exercises, [id for release in names.values() for id in release.exercises])
-    again = students or exercises
-    kept = results.read(out) if resume or again else []
     results.write_policy(out, policy)
-    todo, rows = [], []
+    again = students or exercises
+    earlier = results.read(out) if resume or again else []
+    now = (fingerprint(secret), versions())
+    todo, kept = [], []
     for submission in found:
-        before = [row for row in kept if row["file"] == submission.file]
-        if again:
-            asked = not students or submission.student in students
-            keep = [row for row in before if exercises and row["exercise"] not in exercises] if asked else before
-        else:
-            asked = not (resume and _is_done(submission, before, secret))
-            keep = [] if asked else before
-        rows += keep
+        before = [row for row in earlier if row["file"] == submission.file]
+        asked = submission.student in (students or everyone) if again else not _is_done(submission, before, *now)
         if asked:
             todo.append(submission)
-    done = 0
-    if on_progress:
-        on_progress(0, len(todo))
+            kept += [row for row in before if exercises and row["exercise"] not in exercises]
+        else:
+            kept += before
+    report = on_progress or (lambda done, total: None)
+    report(0, len(todo))
+    if not todo:
+        results.write(out, kept)
+    done, task = 0, (todo, secret, isolation, exercises)
     try:
-        run = _over_dask(dask) if dask else _over_threads(jobs)
-        with closing(run(todo, secret, isolation, exercises)) as graded:
-            for submission, fresh in graded:
-                if done == 0:  # not before: where no sandbox can be had, the results of an earlier run stay
-                    results.start(out, rows)
+        with closing(_over_dask(dask, *task) if dask else _over_threads(jobs, *task)) as graded:
+            for done, (submission, fresh) in enumerate(graded, start=1):
+                if done == 1:  # not before: where no sandbox can be had, the results of an earlier run stay
+                    results.write(out, kept)
                 who = {"student": submission.student, "file": submission.file, "submitted": submission.submitted}
                 results.append(out, [who | row for row in fresh])
-                done += 1
-                if on_progress:
-                    on_progress(done, len(todo))
-        if done == 0:
-            results.start(out, rows)
+                report(done, len(todo))
     finally:
-        final = results.finish(out, everyone) if done or not todo else []
-    return final
+        if done or not todo:
+            results.finish(out, everyone)
+    return results.read_final(out)
 
 
 def _refuse_unknown(kind, asked, known):
@@ -127,114 +123,91 @@ def _refuse_unknown(kind, asked, known):
             raise ValueError(f"{kind} {name!r}: there is none; there are {', '.join(known[:30]) or 'none'}")
 
 
-def _is_done(submission, rows, secret):
-    """Whether a notebook's rows in OUT are of this very file, seed and exercises."""
-    if not rows:
-        return False
+def _read(submission):
+    """The bytes of a submission, or the text that says why it cannot be read."""
     try:
-        content = submission.read()
-    except ValueError:
+        return submission.read()
+    except ValueError as error:
+        return str(error)
+
+
+def _is_done(submission, rows, seed, versions):
+    """Whether a notebook's rows in OUT are of this very file, seed and exercises."""
+    if not rows or isinstance(content := _read(submission), str):
         return False
-    now = (hashlib.sha256(content).hexdigest(), fingerprint(secret), versions())
+    now = (hashlib.sha256(content).hexdigest(), seed, versions)
     return all((row["sha256"], row["seed"], row["versions"]) == now for row in rows)
 
 
-def _grade(judge, submission, only):
-    """Grade one submission; whatever goes wrong is a row that says so."""
-    try:
-        content = submission.read()
-    except ValueError as error:
-        return judge.unreadable(submission.release_name, str(error), only)
+def _grade(judge, release_name, content, only):
+    """Grade what _read() gave; whatever goes wrong is a row that says so."""
+    if isinstance(content, str):
+        return judge.unreadable(release_name, content, only)
     for attempt in (1, 2):
         try:
-            return judge.grade(content, submission.release_name, only)
+            return judge.grade(content, release_name, only)
         except Exception as error:  # a fault of the grader's: try in a new sandbox, then say it and go on
             if attempt == 2:
                 message = f"the grader failed, not the student: {type(error).__name__}: {error}. Grade this one again."
-                return judge.unreadable(submission.release_name, message, only, content, fault="grader")
+                return judge.unreadable(release_name, message, only, content, fault="grader")
 
 
-def _over_threads(jobs):
-    def run(todo, secret, isolation, only):
-        free, judges = queue.Queue(), []
+def _over_threads(jobs, todo, secret, isolation, only):
+    """Grade in threads of this process, with a judge for each; yield (submission, rows) as they are done."""
+    free, judges = queue.Queue(), []
 
-        def make(_):
-            judge = Judge(secret, isolation)
-            judges.append(judge)
+    def make(_):
+        judge = Judge(secret, isolation)
+        judges.append(judge)
+        free.put(judge)
+
+    def work(submission):
+        judge = free.get()
+        try:
+            return submission, _grade(judge, submission.release_name, _read(submission), only)
+        finally:
             free.put(judge)
 
-        def work(submission):
-            judge = free.get()
-            try:
-                return submission, _grade(judge, submission, only)
-            finally:
-                free.put(judge)
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        list(pool.map(make, range(min(jobs, len(todo)))))
+        for future in as_completed([pool.submit(work, submission) for submission in todo]):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for judge in judges:  # a notebook under way ends with its sandbox
+            judge.close()
+        pool.shutdown()
 
-        pool = ThreadPoolExecutor(jobs)
-        try:
-            list(pool.map(make, range(min(jobs, max(1, len(todo))))))
-            for future in as_completed([pool.submit(work, submission) for submission in todo]):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for judge in judges:  # a notebook under way ends with its sandbox
-                judge.close()
-            pool.shutdown()
 
-    return run
+def _over_dask(address, todo, secret, isolation, only):
+    """Grade on the workers of a Dask scheduler; yield (submission, rows) as they are done."""
+    try:
+        from distributed import Client
+        from distributed import as_completed as as_finished
+    except ImportError as error:
+        raise ImportError("--dask needs Dask; install it with: pip install 'tlcourse[dask]'") from error
+    task = (secret, isolation, only, os.environ.get("TLCOURSE_CHECKS"))
+    with Client(address, timeout="20s") as client:
+        futures = {}
+        for submission in todo:
+            future = client.submit(_on_worker, submission.release_name, _read(submission), *task, pure=False, retries=3)
+            futures[future] = submission
+        for future in as_finished(list(futures)):
+            yield futures[future], future.result()
 
 
 # On a Dask worker: one judge for its life, and one notebook at a time.
 _worker_judges, _worker_lock = {}, threading.Lock()
 
 
-def _on_worker(submission, content, secret, isolation, only, checks_folder):
+def _on_worker(release_name, content, secret, isolation, only, checks_folder):
     with _worker_lock:
         if checks_folder:
             os.environ["TLCOURSE_CHECKS"] = checks_folder
         key = (secret, isolation, checks_folder)
         if key not in _worker_judges:
-            for old in _worker_judges.values():
-                old.close()
-            _worker_judges.clear()
+            while _worker_judges:
+                _worker_judges.popitem()[1].close()
             _worker_judges[key] = Judge(secret, isolation)
-        return _grade(_worker_judges[key], _Sent(submission.release_name, content), only)
-
-
-class _Sent:
-    """A submission's content, sent to another machine; or the reason why it could not be read."""
-
-    def __init__(self, release_name, content):
-        self.release_name = release_name
-        self._content = content
-
-    def read(self):
-        if isinstance(self._content, str):
-            raise ValueError(self._content)
-        return self._content
-
-
-def _over_dask(address):
-    try:
-        from distributed import Client
-        from distributed import as_completed as as_finished
-    except ImportError as error:
-        raise ImportError("--dask needs Dask; install it with: pip install 'tlcourse[dask]'") from error
-
-    def content(submission):
-        try:
-            return submission.read()
-        except ValueError as error:
-            return str(error)
-
-    def run(todo, secret, isolation, only):
-        folder = os.environ.get("TLCOURSE_CHECKS")
-        with Client(address, timeout="20s") as client:
-            futures = {
-                client.submit(_on_worker, s, content(s), secret, isolation, only, folder, pure=False, retries=3): s
-                for s in todo
-            }
-            for future in as_finished(list(futures)):
-                yield futures[future], future.result()
-
-    return run
+        return _grade(_worker_judges[key], release_name, content, only)

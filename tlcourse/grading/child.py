@@ -24,8 +24,6 @@ from tlcourse.checks.compare import as_plain
 from tlcourse.course.read import read_cells
 from tlcourse.grading import wire
 
-_TIMING_MAGICS = ("time", "timeit", "capture", "prun")
-
 
 def serve(channel):
     """Answer the judge's requests until it hangs up."""
@@ -63,7 +61,7 @@ class _NoShell:
         self._namespace = namespace
 
     def run_cell_magic(self, name, line, body):
-        if name in _TIMING_MAGICS:
+        if name in ("time", "timeit", "capture", "prun"):
             _execute(self._namespace, f"%%{name}", body)
 
     def run_line_magic(self, name, line, **options):
@@ -78,8 +76,7 @@ class _NoShell:
 
 
 def _run_cell(namespace, name, source):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         _execute(namespace, name, source)
 
 
@@ -96,8 +93,7 @@ def _call(function, id, seed, inputs):
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return observe(function, inputs)
 
 

@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from tlcourse.grading.reports import WORDS, page_name, write_csv
+from tlcourse.grading.reports import WORDS, tally, write_csv
 
 
 def write_gradescope(rows, folder):
@@ -21,7 +21,7 @@ def write_gradescope(rows, folder):
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for student in sorted({row["student"] for row in rows}):
-        own = [row for row in rows if row["student"] == student and row["exercise"]]
+        person = tally(student, rows)
         tests = [
             {
                 "name": row["exercise"],
@@ -30,11 +30,12 @@ def write_gradescope(rows, folder):
                 "status": "passed" if row["status"] == "ok" else "failed",
                 "output": f"{WORDS[row['status']]}: {row['hint']}",
             }
-            for row in own
+            for row in person["rows"]
+            if row["exercise"]
         ]
-        paths.append(folder / Path(page_name(student)).with_suffix(".json"))
-        score = round(sum(row["points"] for row in own), 2)
-        paths[-1].write_text(json.dumps({"score": score, "tests": tests}, indent=2) + "\n", encoding="utf-8")
+        paths.append(folder / Path(person["page"]).with_suffix(".json"))
+        result = {"score": person["total"], "tests": tests}
+        paths[-1].write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return paths
 
 
@@ -53,42 +54,30 @@ def write_columns(rows, path, columns, roster=None, match=None):
         list of the students that the roster does not have.
 
     Raises:
-        ValueError: an unknown field, or match is no column of roster.
+        ValueError: an unknown field, or match is not a column of roster.
     """
-    students = sorted({row["student"] for row in rows})
-    exercises = {row["exercise"] for row in rows if row["exercise"]}
-    fields = ["student", "total", "max", "percent", "days_late", *sorted(exercises)]
+    exercises = sorted({row["exercise"] for row in rows if row["exercise"]})
+    fields = ["student", "total", "max", "percent", "days_late", *exercises]
     for name, field in columns.items():
         if field not in fields and not field.startswith('"'):
-            raise ValueError(
-                f"column {name!r}: {field!r} is no field; there are {', '.join(fields)}, or a text in quotes"
-            )
+            raise ValueError(f"column {name!r}: {field!r} is not one of {', '.join(fields)}, nor a text in quotes")
+    people = {student: tally(student, rows) for student in sorted({row["student"] for row in rows})}
 
-    def cell(student, field):
-        if field.startswith('"'):
-            return field.strip('"')
-        if field == "student":
-            return student
-        own = [row for row in rows if row["student"] == student]
-        if field in exercises:
-            return sum(row["points"] for row in own if row["exercise"] == field)
-        total, most = round(sum(row["points"] for row in own), 2), sum(row["max_points"] for row in own)
-        late = max([row["days_late"] for row in own], default=0)
-        return {"total": total, "max": most, "percent": round(100 * total / most, 2) if most else 0, "days_late": late}[
-            field
-        ]
+    def fill(student):
+        known = {"student": student, **people[student], **people[student]["points"]}
+        return {name: field.strip('"') if field.startswith('"') else known[field] for name, field in columns.items()}
 
     if roster is None:
-        write_csv(path, list(columns), [[cell(s, field) for field in columns.values()] for s in students])
+        write_csv(path, list(columns), [fill(student).values() for student in people])
         return []
     with open(roster, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         header, lines = list(reader.fieldnames or []), list(reader)
     if match not in header:
-        raise ValueError(f"match={match!r}: no column of {roster}; it has {', '.join(header)}")
+        raise ValueError(f"match={match!r}: not a column of {roster}; it has {', '.join(header)}")
     for line in lines:
-        if line[match] in students:
-            line.update({name: cell(line[match], field) for name, field in columns.items()})
+        if line[match] in people:
+            line |= fill(line[match])
     header += [name for name in columns if name not in header]
     write_csv(path, header, [[line.get(name, "") for name in header] for line in lines])
-    return [student for student in students if student not in {line[match] for line in lines}]
+    return [student for student in people if student not in {line[match] for line in lines}]

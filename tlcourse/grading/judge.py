@@ -5,6 +5,7 @@ import hashlib
 import os
 import threading
 import time
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,24 +17,19 @@ from tlcourse import checks
 from tlcourse.course import exercise_notebooks
 from tlcourse.course.lessons import list_lessons
 from tlcourse.course.read import releases
-from tlcourse.grading.answer import Answer, Missing
+from tlcourse.grading.answer import Answer
 from tlcourse.grading.sandbox import ChildEnded, Raised, Sandbox
 
-MAX_CELLS, MAX_MESSAGE = 2000, 600  # cells of a notebook; characters of a message
+MAX_MESSAGE = 600  # characters
 
 # Checks seed torch's one generator; two judges in two threads would draw from each other's numbers.
 _TORCH = threading.Lock()
 
 
 def draw_cases(exercise, secret):
-    """The cases of an exercise for one cohort.
+    """An exercise's cases, and the seed of the answer's own random numbers, for the cohort that has this secret (bytes).
 
-    Args:
-        exercise: the Exercise.
-        secret: bytes; the same secret gives the same cases.
-
-    Returns:
-        (cases, seed of the answer's own random numbers). Neither tells anything of the other, nor of another exercise.
+    Neither tells anything of the other, nor of another exercise.
     """
 
     def number(purpose):
@@ -45,8 +41,8 @@ def draw_cases(exercise, secret):
 def versions():
     """What a mark depends on beside the submission and the secret: versions, and a hash of all exercises and checks."""
     digest = hashlib.sha256()
-    folders = [Path(checks.__file__).parent, *map(Path, filter(None, [os.environ.get("TLCOURSE_CHECKS")]))]
-    modules = {path for folder in folders for path in folder.glob("*.py")}
+    own = os.environ.get("TLCOURSE_CHECKS")
+    modules = {*Path(checks.__file__).parent.glob("*.py"), *(Path(own).glob("*.py") if own else [])}
     for lesson in list_lessons():
         modules |= {lesson.folder / "observers.py", *lesson.folder.glob("exercises/*.py")}
     for path in sorted(filter(Path.is_file, modules)) + exercise_notebooks():
@@ -60,7 +56,7 @@ def fingerprint(secret):
     return hashlib.sha256(b"name|" + secret).hexdigest()[:12]
 
 
-class Judge:
+class Judge(AbstractContextManager):
     """Grades notebooks one after another in one sandbox.
 
     Args:
@@ -84,9 +80,6 @@ class Judge:
         self._cases = {}
         self._sandbox = Sandbox(isolation)
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *_):
         self.close()
 
@@ -108,41 +101,37 @@ class Judge:
             "grader"'s), seed, sha256, isolation, seconds, versions. One row without an exercise if the file answers
             no released notebook.
         """
-        answer = Answer(self._sandbox)
-        try:
+        with closing(Answer(self._sandbox)) as answer:
             try:
                 cells = answer.read(content)
-            except (ChildEnded, Raised) as error:
-                return self.unreadable(release_name, str(error).removeprefix("ValueError: "), only, content)
-            if len(cells) > MAX_CELLS:
-                return self.unreadable(release_name, f"the notebook has over {MAX_CELLS:,} cells", only, content)
+            except ValueError as error:
+                return self.unreadable(release_name, str(error), only, content)
             release = self._match(cells, release_name)
             if release is None:
-                return self.unreadable(
-                    None, "the cells are those of no exercise notebook of this course", only, content
-                )
+                return self.unreadable(None, "these are not the cells of a notebook of exercises", only, content)
             answer.prepare(release, cells)
-            return [
-                self._grade_exercise(answer, release, id, cells) | self._common(content)
-                for id in release.exercises
-                if only is None or id in only
-            ]
-        finally:
-            answer.end()
+            ids = [id for id in release.exercises if only is None or id in only]
+            return [self._grade_exercise(answer, release, id, cells, content) for id in ids]
 
     def unreadable(self, release_name, problem, only=None, content=b"", fault=""):
         """The rows of a file that no answers can be had of: one per exercise of the notebook that it is named after."""
         release = self.releases.get(release_name)
-        exercises = {id: self._exercises[id].points for id in release.exercises} if release else {"": 0}
-        name = release.name if release else ""
-        return [
-            _row(name, id, 0, points, "error", problem, problem, "unknown", 0.0, fault) | self._common(content)
-            for id, points in exercises.items()
-            if only is None or id in only or not id
-        ]
+        ids = [id for id in release.exercises if only is None or id in only] if release else [""]
+        verdict = checks.Verdict(0, problem, "error")
+        return [self._row(release, id, content, verdict, problem, fault=fault) for id in ids]
 
-    def _common(self, content):
+    def _row(self, release, id, content, verdict, hint, version="unknown", seconds=0.0, fault=""):
         return {
+            "notebook": release.name if release else "",
+            "exercise": id,
+            "points": verdict.points,
+            "max_points": self._exercises[id].points if id else 0,
+            "status": verdict.status,
+            "message": _one_line(verdict.message),
+            "hint": _one_line(hint),
+            "version": version,
+            "seconds": round(seconds, 4),
+            "fault": fault,
             "seed": self.seed,
             "sha256": hashlib.sha256(content).hexdigest(),
             "isolation": self._sandbox.isolation,
@@ -153,12 +142,10 @@ class Judge:
         """The released notebook whose answer cells a notebook has most of; else the one that its file name says."""
         ids = {cell["grade_id"] for cell in cells}
         overlap = {name: len(ids & release.answer_ids) for name, release in self.releases.items()}
-        best = max(overlap, key=overlap.get, default=None)
-        if best is not None and overlap[best] > 0:
-            return self.releases[best]
-        return self.releases.get(release_name)
+        best = max(overlap, key=overlap.get)
+        return self.releases[best] if overlap[best] > 0 else self.releases.get(release_name)
 
-    def _grade_exercise(self, answer, release, id, cells):
+    def _grade_exercise(self, answer, release, id, cells, content):
         exercise = self._exercises[id]
         check_id, answer_ids, released = release.exercises[id]
         found = [cell["version"] for cell in cells if cell["grade_id"] == check_id and cell["version"]]
@@ -167,79 +154,67 @@ class Judge:
         if id not in self._cases:
             with _TORCH:
                 self._cases[id] = draw_cases(exercise, self._secret)
-        self._fault = ""
-        verdict, hint = self._judge(exercise, answer, answer_ids, *self._cases[id])
+        verdict, hint, fault = _judge(exercise, answer, answer_ids, *self._cases[id])
         seconds = time.perf_counter() - started
         notes = answer.notes(answer_ids)
         if edition == "other":
             notes.append("This notebook was made from another version of the exercise.")
         message, hint = (" ".join([text, *notes]) for text in (verdict.message, hint))
-        mark = (release.name, id, verdict.points, exercise.points, verdict.status)
-        return _row(*mark, message, hint, edition, seconds, self._fault)
+        return self._row(release, id, content, verdict._replace(message=message), hint, edition, seconds, fault)
 
-    def _judge(self, exercise, answer, answer_ids, cases, seed):
-        """The Verdict, and what of its message the student may read: not what the code itself said of hidden inputs."""
-        hints = {}
 
-        def failed(status, message, hint=None):
-            hints[message] = hint or message
-            return checks.NoAnswer(status, message)
+def _judge(exercise, answer, answer_ids, cases, seed):
+    """Put the cases to an answer.
 
+    Returns:
+        (Verdict; what of its message the student may read, not what the code itself said of hidden inputs; "check" if
+        the exercise's check failed, else "").
+    """
+    name, hints, fault = exercise.entry_point, {}, ""
+    left = exercise.time_limit  # what the judge itself takes between two cases is not the student's
+
+    def error_with(hint, message):
+        hints[message] = hint
+        return checks.NoAnswer("error", message)
+
+    def ask(inputs):
+        nonlocal left
+        if answer.is_over:
+            raise checks.NoAnswer("timeout", f"{name} had no time left for the other cases.")
+        started = time.monotonic()
         try:
-            answer.run(exercise.entry_point, answer_ids)
-        except Missing as absence:
-            return checks.Verdict(0, absence.message, absence.status), absence.message
-        left = exercise.time_limit  # what the judge itself takes between two cases is not the student's
+            return answer.call(max(0.1, left), exercise.id, name, seed, inputs)
+        except Raised as error:
+            if error.type_name == "NotImplementedError":
+                raise checks.NoAnswer("missing", f"{name} is not written yet.") from None
+            where = f" ({error.line})" if error.line else ""
+            # Its text may hold the inputs, and so may a name or a line of the code's own making.
+            is_known = isinstance(getattr(builtins, error.type_name, None), type) and answer.has_line(error.line)
+            hint = f"{name} raised {error.type_name}{where}." if is_known else f"{name} raised an exception."
+            raise error_with(hint, f"{name} raised {error}{where}.") from None
+        except ChildEnded as end:
+            limit = f"{name} took over {exercise.time_limit:g} s."
+            raise checks.NoAnswer(end.status, limit if end.status == "timeout" else f"{name}: {end.message}.") from None
+        finally:
+            left -= time.monotonic() - started
 
-        def ask(inputs):
-            nonlocal left
-            name = exercise.entry_point
-            if answer.over:
-                raise failed("timeout", f"{name} had no time left for the other cases.")
-            started = time.monotonic()
-            try:
-                return answer.call(max(0.1, left), exercise.id, name, seed, inputs)
-            except Raised as error:
-                if error.type_name == "NotImplementedError":
-                    raise failed("missing", f"{name} is not written yet.") from None
-                where = f" ({error.line})" if error.line else ""
-                # Its text may hold the inputs, and so may a name or a line of the code's own making.
-                is_known = isinstance(getattr(builtins, error.type_name, None), type) and answer.has_line(error.line)
-                hint = f"{name} raised {error.type_name}{where}." if is_known else f"{name} raised an exception."
-                raise failed("error", f"{name} raised {error}{where}.", hint) from None
-            except ChildEnded as end:
-                limit = f"{name} took over {exercise.time_limit:g} s."
-                raise failed(end.status, limit if end.status == "timeout" else f"{name}: {end.message}.") from None
-            finally:
-                left -= time.monotonic() - started
+    def verify(case, observation):
+        nonlocal fault
+        try:
+            with _TORCH:
+                return exercise.verify(case, observation)
+        except Exception as error:  # a form of answer that the check does not know: no reason to stop the class
+            fault = "check"
+            hint = f"{name} returned something of a form that this exercise does not know."
+            said = f"Have a look at it: the check raised {type(error).__name__}: {error}"
+            raise error_with(hint, f"{hint} {said}") from error
 
-        def verify(case, observation):
-            try:
-                with _TORCH:
-                    return exercise.verify(case, observation)
-            except Exception as error:  # a form of answer that the check does not know: no reason to stop the class
-                said = f"{type(error).__name__}: {error}"
-                self._fault = "check"
-                hint = f"{exercise.entry_point} returned something of a form that this exercise does not know."
-                raise failed("error", f"{hint} Have a look at it: the check raised {said}", hint) from error
-
-        verdict = checks.judge(replace(exercise, verify=verify), cases, ask)
-        return verdict, hints.get(verdict.message, verdict.message)
-
-
-def _row(notebook, exercise, points, max_points, status, message, hint, edition, seconds, fault=""):
-    return {
-        "notebook": notebook,
-        "exercise": exercise,
-        "points": points,
-        "max_points": max_points,
-        "status": status,
-        "message": _one_line(message),
-        "hint": _one_line(hint),
-        "version": edition,
-        "seconds": round(seconds, 4),
-        "fault": fault,
-    }
+    try:
+        answer.run(name, answer_ids)
+    except checks.NoAnswer as absence:
+        return checks.Verdict(0, absence.message, absence.status), absence.message, fault
+    verdict = checks.judge(replace(exercise, verify=verify), cases, ask)
+    return verdict, hints.get(verdict.message, verdict.message), fault
 
 
 def _one_line(text):

@@ -25,52 +25,53 @@ _BLUE, _ORANGE = "#0072B2", "#D55E00"
 
 
 def write(out, rows, students):
-    """Write OUT/grades.csv, OUT/students/NAME.html and OUT/index.html.
-
-    Args:
-        out: folder of results.
-        rows: as results.finish() settles them.
-        students: all of the class.
-    """
+    """Write OUT/grades.csv, OUT/students/NAME.html and OUT/index.html from the rows that results.finish() settled."""
     out = Path(out)
-    titles = {exercise.id: exercise.title for exercise in list_exercises()}
-    exercises = sorted({(row["exercise"], row["max_points"]) for row in rows if row["exercise"]})
-    people = [_person(student, rows, exercises) for student in students]
-    write_csv(out / "grades.csv", *grade_table(rows, students))
+    ids = sorted({row["exercise"] for row in rows if row["exercise"]})
+    people = [tally(student, rows) for student in students]
+    exercises = [_difficulty(id, rows) for id in ids]
+    header = ["student", *ids, "total", "max", "days_late"]
+    lines = [[p["name"], *(p["points"][id] for id in ids), p["total"], p["max"], p["days_late"]] for p in people]
+    write_csv(out / "grades.csv", header, lines)
     folder = out / "students"
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.html"):
         old.unlink()
     environment = jinja2.Environment(loader=jinja2.PackageLoader("tlcourse"), autoescape=True, trim_blocks=True)
-    common = {"titles": titles, "words": WORDS}
+    environment.globals |= {"titles": {e.id: e.title for e in list_exercises()}, "words": WORDS}
     for person in people:
-        page = environment.get_template("student.html").render(person=person, **common)
+        page = environment.get_template("student.html").render(person=person)
         (folder / person["page"]).write_text(page, encoding="utf-8")
-    counted = [row for row in rows if row["exercise"]]
     page = environment.get_template("index.html").render(
         people=people,
-        exercises=[_difficulty(id, points, counted) for id, points in exercises],
+        exercises=exercises,
         histogram=_histogram(people),
-        bars=_bars(exercises, counted),
+        bars=_bars(exercises),
         look=[row for row in rows if _needs_a_look(row)],
         about=rows[0] if rows else None,
-        **common,
     )
     (out / "index.html").write_text(page, encoding="utf-8")
 
 
-def grade_table(rows, students):
-    """(header, lines) of grades.csv: a line per student with the points of each exercise, the total and days late."""
-    exercises = sorted({(row["exercise"], row["max_points"]) for row in rows if row["exercise"]})
-    header = ["student", *(id for id, _ in exercises), "total", "max", "days_late"]
-    lines = []
-    for student in students:
-        person = _person(student, rows, exercises)
-        points = {row["exercise"]: row["points"] for row in person["rows"]}
-        late = max([row["days_late"] for row in person["rows"]], default=0)
-        own = [points.get(id, 0) for id, _ in exercises]
-        lines.append([student, *own, person["total"], person["max"], late])
-    return header, lines
+def tally(student, rows):
+    """What a student has: a dict of name, page (its file), rows, points (by exercise), total, max, percent, days_late."""
+    own = [row for row in rows if row["student"] == student]
+    total, most = without_zeros(round(sum(row["points"] for row in own), 2)), sum(row["max_points"] for row in own)
+    return {
+        "name": student,
+        "page": page_name(student),
+        "rows": own,
+        "points": {row["exercise"]: row["points"] for row in own},
+        "total": total,
+        "max": most,
+        "percent": round(100 * total / most, 2) if most else 0,
+        "days_late": max((row["days_late"] for row in own), default=0),
+    }
+
+
+def without_zeros(points):
+    """Points as an int if they are whole: 7, not 7.0."""
+    return int(points) if points == int(points) else points
 
 
 def write_csv(path, header, lines):
@@ -97,19 +98,8 @@ def page_name(student):
     return f"{safe}.html"
 
 
-def _person(student, rows, exercises):
-    own = [row for row in rows if row["student"] == student]
-    total = round(sum(row["points"] for row in own), 2)
-    return {
-        "name": student,
-        "page": page_name(student),
-        "rows": own,
-        "total": int(total) if total == int(total) else total,
-        "max": sum(points for _, points in exercises),
-    }
-
-
-def _difficulty(id, max_points, rows):
+def _difficulty(id, rows):
+    """How the class did on an exercise."""
     own = [row for row in rows if row["exercise"] == id]
     mistakes = Counter(row["hint"] for row in own if row["status"] != "ok")
     return {
@@ -117,7 +107,7 @@ def _difficulty(id, max_points, rows):
         "passed": sum(row["status"] == "ok" for row in own),
         "rows": len(own),
         "mean": sum(row["points"] for row in own) / len(own),
-        "max": max_points,
+        "max": own[0]["max_points"],
         "states": Counter(row["status"] for row in own),
         "mistakes": sorted(mistakes.items(), key=lambda item: (-item[1], item[0]))[:3],
         "seconds": max(row["seconds"] for row in own),
@@ -130,9 +120,9 @@ def _needs_a_look(row):
 
 def _histogram(people):
     """Distribution of the totals, as (data URL, alt text)."""
-    if not people or not people[0]["max"]:
+    shares = [person["percent"] for person in people if person["max"]]
+    if not shares:
         return None
-    shares = [100 * person["total"] / person["max"] for person in people]
     figure = Figure(figsize=(6, 2.6), layout="constrained")
     axis = figure.subplots()
     counts, _, _ = axis.hist(shares, bins=range(0, 101, 10), color=_BLUE, edgecolor="white")
@@ -142,22 +132,16 @@ def _histogram(people):
     return _as_url(figure), f"Histogram of totals. Students by share of all points: {groups}."
 
 
-def _bars(exercises, rows):
+def _bars(exercises):
     """Share of the class that passed each exercise, as (data URL, alt text)."""
     if not exercises:
         return None
-    shares = []
-    for id, _ in exercises:
-        own = [row for row in rows if row["exercise"] == id]
-        shares.append(100 * sum(row["status"] == "ok" for row in own) / len(own))
+    names = [exercise["id"] for exercise in exercises]
+    shares = [100 * exercise["passed"] / exercise["rows"] for exercise in exercises]
     figure = Figure(figsize=(6, 0.8 + 0.32 * len(exercises)), layout="constrained")
     axis = figure.subplots()
-    names = [id for id, _ in exercises]
-    axis.barh(names, shares, color=[_ORANGE if share < 50 else _BLUE for share in shares])
-    for place, share in enumerate(shares):
-        inside = share > 88
-        axis.text(share - 1 if inside else share + 1, place, f"{share:.0f} %", va="center",
-                  ha="right" if inside else "left", color="white" if inside else "black")  # fmt: skip
+    bars = axis.barh(names, shares, color=[_ORANGE if share < 50 else _BLUE for share in shares])
+    axis.bar_label(bars, fmt="{:.0f} %", padding=3)
     axis.set(xlim=(0, 100), xlabel="students who passed, %", ylabel="exercise")
     axis.invert_yaxis()
     listed = ", ".join(f"{name}: {share:.0f} %" for name, share in zip(names, shares))

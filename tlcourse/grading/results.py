@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,24 +49,22 @@ def read(out):
     path = Path(out) / "results.jsonl"
     rows = []
     for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
-        try:
+        with suppress(ValueError, KeyError, TypeError):
             row = json.loads(line)
             if row["file"]:
-                rows.append({**row, "points": row.pop("judged", row["points"])})
-        except (ValueError, KeyError, TypeError):
-            continue
+                rows.append({**row, "points": row.get("judged", row["points"])})
     return rows
 
 
-def start(out, rows):
-    """Begin a run with the rows that are kept."""
-    write_whole(Path(out) / "results.jsonl", "".join(_line(row) for row in rows).encode())
+def write(out, rows):
+    """Put these rows in place of all that OUT/results.jsonl holds."""
+    write_whole(Path(out) / "results.jsonl", _as_lines(rows).encode())
 
 
 def append(out, rows):
     """Add the rows of one notebook, to the disk."""
     with open(Path(out) / "results.jsonl", "a", encoding="utf-8") as file:
-        file.write("".join(_line(row) for row in rows))
+        file.write(_as_lines(rows))
         file.flush()
         os.fsync(file.fileno())
 
@@ -95,10 +94,9 @@ def add_override(out, student, exercise, points, reason):
         raise ValueError(f"points={points}: exercise {exercise} has 0 to {rows[0]['max_points']}")
     if not reason.strip():
         raise ValueError("reason: say why; it is kept with the mark and shown to the student")
-    path, is_new = Path(out) / "overrides.csv", not (Path(out) / "overrides.csv").exists()
-    with open(path, "a", encoding="utf-8", newline="") as file:
+    with open(Path(out) / "overrides.csv", "a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        if is_new:
+        if file.tell() == 0:
             writer.writerow(["student", "exercise", "points", "reason"])
         writer.writerow([student, exercise, points, reason])
     finish(out, sorted({row["student"] for row in read_final(out)}))
@@ -113,15 +111,7 @@ def read_final(out):
 
 
 def finish(out, students):
-    """Settle all rows, write them in order, and write the reports.
-
-    Args:
-        out: folder of results.
-        students: all of the class; who has no notebook gets rows that say "missing".
-
-    Returns:
-        list of rows.
-    """
+    """Settle all rows, write them in order, and write the reports. A student who has no rows gets some: "missing"."""
     out = Path(out)
     rows = _one_notebook_each(read(out))
     rows += _absences(rows, students)
@@ -133,55 +123,43 @@ def finish(out, students):
         row["override"] = None
         if decided := overrides.get((row["student"], row["exercise"])):
             row["points"], row["override"] = decided
-        row["points"] = int(row["points"]) if row["points"] == int(row["points"]) else row["points"]
+        row["points"] = reports.without_zeros(row["points"])
     rows.sort(key=lambda row: (row["student"], row["notebook"], row["exercise"], row["file"]))
-    write_whole(out / "results.jsonl", "".join(_line(row) for row in rows).encode())
+    write(out, rows)
     reports.write(out, rows, students)
-    return rows
 
 
 def _one_notebook_each(rows):
     """Where a student has several files for one notebook, the one with the released name counts, else the last by name."""
-    files = {}
+    best = {}
     for row in rows:
-        if row["notebook"]:
-            files.setdefault((row["student"], row["notebook"]), set()).add(row["file"])
-    settled, passed_over = [], set()
+        rivals = [row["file"], best.get((row["student"], row["notebook"]), row["file"])]
+        chosen = max(rivals, key=lambda file: (Path(file).stem == row["notebook"], file))
+        best[row["student"], row["notebook"]] = chosen
+    counted, passed_over = [], {}
     for row in rows:
-        rivals = files.get((row["student"], row["notebook"]), {row["file"]})
-        best = max(rivals, key=lambda file: (Path(file).stem == row["notebook"], file))
-        if row["file"] == best:
-            settled.append(row)
-        elif row["file"] not in passed_over:
-            passed_over.add(row["file"])
-            message = f"Not counted: {best} answers the same notebook."
+        chosen = best[row["student"], row["notebook"]]
+        if row["file"] == chosen or not row["notebook"]:
+            counted.append(row)
+        else:
+            message = f"Not counted: {chosen} answers the same notebook."
             nothing = {"exercise": "", "points": 0, "max_points": 0, "status": "error", "seconds": 0.0}
-            settled.append({**row, **nothing, "message": message, "hint": message})
-    return settled
+            passed_over.setdefault(row["file"], row | nothing | {"message": message, "hint": message})
+    return counted + list(passed_over.values())
 
 
 def _absences(rows, students):
-    exercises = {}
-    for row in rows:
-        if row["exercise"]:
-            exercises[row["exercise"]] = (
-                row["notebook"],
-                row["max_points"],
-                row["seed"],
-                row["isolation"],
-                row["versions"],
-            )
-    present = {(row["student"], row["exercise"]) for row in rows}
+    """Rows for the students who have none on an exercise that others have."""
     message = "No notebook was handed in."
+    nothing = {"file": "", "submitted": None, "sha256": "", "version": "unknown", "fault": ""}
+    nothing |= {"points": 0, "status": "missing", "message": message, "hint": message, "seconds": 0.0}
+    examples = {row["exercise"]: row for row in rows if row["exercise"]}
+    present = {(row["student"], row["exercise"]) for row in rows}
     return [
-        {
-            **dict(student=student, file="", notebook=notebook, exercise=id, points=0, max_points=max_points),
-            **dict(status="missing", message=message, hint=message, version="unknown", seconds=0.0, seed=seed),
-            **dict(sha256="", isolation=isolation, versions=versions, submitted=None, fault=""),
-        }
+        {**example, **nothing, "student": student}
         for student in students
-        for id, (notebook, max_points, seed, isolation, versions) in exercises.items()
-        if (student, id) not in present
+        for exercise, example in examples.items()
+        if (student, exercise) not in present
     ]
 
 
@@ -199,5 +177,5 @@ def _read_overrides(out):
         return {(r["student"], r["exercise"]): (float(r["points"]), r["reason"]) for r in csv.DictReader(file)}
 
 
-def _line(row):
-    return json.dumps(row) + "\n"
+def _as_lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import tlcourse
+from tlcourse.checks import NoAnswer
 from tlcourse.course.lessons import list_lessons
 from tlcourse.grading import wire
 
@@ -21,6 +22,11 @@ _END_SECONDS = 20
 _HOME = "/tlcourse-child"  # a name of its own: what is emptied after each child must be no folder of this machine
 # Where memory does run out, the fork server and its children go before anything else; no right is needed to ask for that.
 _EXPENDABLE = ["/bin/sh", "-c", 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; exec "$@"', "sh"]
+_NO_WALL = (
+    "strong isolation is not available here: {}. Submissions are programs of strangers, and this machine would let them "
+    "read your files. On Debian or Ubuntu: apt install bubblewrap. On macOS, Windows, or in a container that may not make "
+    "namespaces: use the container in docs/grading.md. Only for code that you trust: --isolation=weak"
+)
 PACKAGE = Path(tlcourse.__file__).parent
 
 
@@ -28,13 +34,8 @@ class IsolationError(RuntimeError):
     """The wall cannot be built here, or has a hole."""
 
 
-class ChildEnded(Exception):
-    """A child gave no answer: status "timeout" or "crash", and the message."""
-
-    def __init__(self, status, message):
-        super().__init__(message)
-        self.status = status
-        self.message = message
+class ChildEnded(NoAnswer):
+    """A child ended, or was ended because it did not answer: status "timeout" or "crash", and the message."""
 
 
 class Raised(Exception):
@@ -52,9 +53,6 @@ class Sandbox:
     Args:
         isolation: "strong" (bubblewrap) or "weak" (resource limits and, on Linux, the system-call filter only: the code
             can read what the person who grades can read).
-
-    Attributes:
-        isolation: as given, and since the start also as probed.
 
     Raises:
         IsolationError: the wall cannot be built, with what to do; or a probe got through it.
@@ -74,12 +72,6 @@ class Sandbox:
             self.close()
             raise
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
     def close(self):
         """End the fork server and all that it forked, for good."""
         self._closed = True
@@ -92,13 +84,8 @@ class Sandbox:
         if self._process is None:
             self._start()
         near, far = wire.pair()
-        try:
+        with far:
             self._command(b"f", [far.fileno()])
-        except IsolationError:
-            near.close()
-            raise
-        finally:
-            far.close()
         return Child(self, near)
 
     def end_child(self, command=b"e"):
@@ -116,49 +103,30 @@ class Sandbox:
             raise IsolationError("this sandbox is closed")
         near, far = wire.pair()
         home = _HOME if self.isolation == "strong" else self._folder
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": os.pathsep.join(map(str, [PACKAGE.parent, *_libraries()])),
-            "LANG": "C.UTF-8",
-            "HOME": home,
-            "TMPDIR": home,
-            "USER": "student",
-            "MPLCONFIGDIR": home,
-            "MPLBACKEND": "agg",
-            "PYTHONHASHSEED": "0",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "JOBLIB_MULTIPROCESSING": "0",
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-        }
-        checks = os.environ.get("TLCOURSE_CHECKS")
-        if checks:
-            environment["TLCOURSE_CHECKS"] = str(Path(checks).resolve())
-        if processor := os.environ.get("OPENBLAS_CORETYPE"):
-            environment["OPENBLAS_CORETYPE"] = processor
+        environment = _environment(home)
         server = [sys.executable, "-s", "-P", "-m", "tlcourse.grading.zygote", str(far.fileno()), home]
-        wall = _bubblewrap(environment) if self.isolation == "strong" else []
-        with tempfile.TemporaryFile() as log:
-            self._process = subprocess.Popen(
-                [*_EXPENDABLE, *wall, *server],
-                env=environment,
-                pass_fds=[far.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-            )
-            far.close()
-            self._control = near
+        with far, tempfile.TemporaryFile() as log:
             try:
+                wall = _bubblewrap(environment) if self.isolation == "strong" else []
+                self._process = subprocess.Popen(
+                    [*_EXPENDABLE, *wall, *server],
+                    env=environment,
+                    pass_fds=[far.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    start_new_session=True,
+                )
+                far.close()
+                self._control = near
                 ready = self._answer(START_SECONDS)
             except OSError as error:
                 self._stop()
                 log.seek(0)
-                reason = log.read().decode(errors="replace") or str(error)
-                raise IsolationError(_explain(self.isolation, reason)) from None
+                reason = log.read().decode(errors="replace").strip()[-1000:] or str(error)
+                problem = _NO_WALL if self.isolation == "strong" else "the fork server did not start: {}"
+                raise IsolationError(problem.format(reason)) from None
         if self.isolation == "strong" and not ready["alone"]:
             self._stop()
             raise IsolationError("bubblewrap made no process namespace of its own; update it to 0.5 or newer")
@@ -184,12 +152,10 @@ class Sandbox:
     def _answer(self, seconds):
         """One line of JSON from the server, which is trusted: no student's code can write to its socket."""
         self._control.settimeout(seconds)
-        line = b""
-        while not line.endswith(b"\n"):
-            part = self._control.recv(4096)
-            if not part:
-                raise OSError("it ended")
-            line += part
+        with self._control.makefile("rb") as file:
+            line = file.readline()
+        if not line.endswith(b"\n"):
+            raise OSError("it ended")
         return json.loads(line)
 
     def _probe(self):
@@ -208,11 +174,12 @@ class Sandbox:
 
 
 class Child:
-    """One forked child of a Sandbox."""
+    """One forked child of a Sandbox; is_ended once it gave no answer or end() was called."""
 
     def __init__(self, sandbox, channel):
         self._sandbox = sandbox
         self._channel = channel
+        self.is_ended = False
 
     def ask(self, seconds, request, *arguments):
         """Send a request and wait for its answer.
@@ -253,8 +220,29 @@ class Child:
 
     def end(self, is_dying=False):
         """Kill it, or find out of what it is dying. Returns a dict: "status" or None, "cpu_seconds", "peak_kib", "clean"."""
+        self.is_ended = True
         self._channel.close()
         return self._sandbox.end_child(b"d" if is_dying else b"e")
+
+
+def _environment(home):
+    own = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": os.pathsep.join(map(str, [PACKAGE.parent, *_libraries()])),
+        "LANG": "C.UTF-8",
+        "USER": "student",
+        "MPLBACKEND": "agg",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "JOBLIB_MULTIPROCESSING": "0",
+        **dict.fromkeys(["HOME", "TMPDIR", "MPLCONFIGDIR"], home),
+        **dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"], "1"),
+    }
+    if checks := os.environ.get("TLCOURSE_CHECKS"):
+        own["TLCOURSE_CHECKS"] = str(Path(checks).resolve())
+    if processor := os.environ.get("OPENBLAS_CORETYPE"):
+        own["OPENBLAS_CORETYPE"] = processor
+    return own
 
 
 def _libraries():
@@ -265,7 +253,7 @@ def _libraries():
 def _bubblewrap(environment):
     program = shutil.which("bwrap")
     if program is None:
-        raise IsolationError(_explain("strong", "bubblewrap is not installed"))
+        raise FileNotFoundError("bubblewrap is not installed")
     shown = {Path(sys.base_prefix), Path(sys.prefix), PACKAGE, *_libraries()}
     if checks := environment.get("TLCOURSE_CHECKS"):
         shown.add(Path(checks))
@@ -289,18 +277,7 @@ def _bubblewrap(environment):
 
 def _answer_keys():
     """Folders of the package that no student's code may see: what draws the cases works out most right answers."""
-    return [lesson.folder / "exercises" for lesson in list_lessons() if (lesson.folder / "exercises").is_dir()]
-
-
-def _explain(isolation, reason):
-    if isolation == "weak":
-        return f"the fork server did not start: {reason.strip()[-2000:]}"
-    return (
-        f"strong isolation is not available here: {reason.strip()[-1000:]}. Submissions are programs of strangers, and "
-        "this machine would let them read your files. On Debian or Ubuntu: apt install bubblewrap. On macOS, Windows, or "
-        "in a container that may not make namespaces: use the container in docs/grading.md. Only for code that you "
-        "trust: --isolation=weak"
-    )
+    return [folder for lesson in list_lessons() if (folder := lesson.folder / "exercises").is_dir()]
 
 
 def _obituary(status):

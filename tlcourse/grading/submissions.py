@@ -34,7 +34,7 @@ class Submission:
         """The content.
 
         Raises:
-            ValueError: it is no plain file of at most 100 MiB.
+            ValueError: it is not a plain file of at most 100 MiB.
         """
         try:
             file = _open_plain(self.path)
@@ -48,11 +48,7 @@ class Submission:
 
 
 def _open_plain(path):
-    """Open a file for reading if it is a plain one: no link, no device, no pipe that never ends.
-
-    Raises:
-        OSError: it is not.
-    """
+    """Open a file for reading; OSError if it is a link, a device, or a pipe that never ends."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -71,20 +67,18 @@ def find_submissions(folder, release_names):
         (list of all students, list of Submissions), both sorted; students without a notebook are in the first only.
 
     Raises:
-        NotADirectoryError: folder is none.
+        NotADirectoryError: there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise NotADirectoryError(f"submissions: {folder} is no folder; give the one that holds a folder per student")
-    students, found = [], []
-    for home in sorted(folder.iterdir()):
-        if not _is_folder(home):
-            continue
-        students.append(as_text(home.name))
+        raise NotADirectoryError(f"submissions: {folder} is not a folder; give the one that holds a folder per student")
+    homes = [path for path in sorted(folder.iterdir()) if _is_folder(path)]
+    found = []
+    for home in homes:
         for path in _notebooks(home):
-            file = as_text(str(path.relative_to(folder)))
-            found.append(Submission(students[-1], file, path, _named(path, release_names), _submitted(path)))
-    return students, found
+            names = (as_text(home.name), as_text(str(path.relative_to(folder))))
+            found.append(Submission(*names, path, _named(path, release_names), _submitted(path)))
+    return [as_text(home.name) for home in homes], found
 
 
 def _notebooks(home):
@@ -97,20 +91,16 @@ def _notebooks(home):
             paths.append(place)
             continue
         if place is home:
-            places += [path for path in inside if _is_folder(path)]
-        paths += [
-            path for path in inside if path.suffix.lower() == ".ipynb" and (path.is_symlink() or not path.is_dir())
-        ]
+            places += filter(_is_folder, inside)
+        notebooks = [path for path in inside if path.suffix.lower() == ".ipynb"]
+        paths += [path for path in notebooks if path.is_symlink() or not path.is_dir()]
     return paths
 
 
 def strangers(folder):
-    """Names of what lies directly in the folder of submissions and is no student's folder."""
-    return [
-        as_text(path.name)
-        for path in sorted(Path(folder).iterdir())
-        if not _is_folder(path) and path.name not in (*_NOT_HANDED_IN, ".DS_Store")
-    ]
+    """Names of what lies directly in the folder of submissions and is not a student's folder."""
+    others = [path for path in sorted(Path(folder).iterdir()) if not _is_folder(path)]
+    return [as_text(path.name) for path in others if path.name not in (*_NOT_HANDED_IN, ".DS_Store")]
 
 
 def as_text(name):
@@ -134,11 +124,9 @@ def _is_folder(path):
 
 
 def _named(path, release_names):
-    for place in (path.stem, path.parent.name):
-        for name in sorted(release_names, key=len, reverse=True):
-            if name in place:
-                return name
-    return None
+    """The released notebook that a file, or else its folder, is named after; of two the one with the longer name."""
+    names = sorted(release_names, key=len, reverse=True)
+    return next((name for place in (path.stem, path.parent.name) for name in names if name in place), None)
 
 
 def _submitted(path):

@@ -31,17 +31,10 @@ class WireClosed(WireError):
 
 
 def encode(value, limit=MAX_REPLY):
-    """Turn plain data into the bytes of a frame.
-
-    Args:
-        value: as checks.compare.as_plain() returns.
-        limit: bytes of numbers at most.
-
-    Returns:
-        bytes.
+    """Turn plain data, as checks.compare.as_plain() gives it, into the bytes of a frame.
 
     Raises:
-        WireError: larger than a frame may be.
+        WireError: over MAX_JSON bytes of structure, or limit bytes of numbers.
     """
     tensors = {}
 
@@ -70,11 +63,7 @@ def encode(value, limit=MAX_REPLY):
 
 
 def decode(structure, numbers):
-    """Turn the two parts of a frame back into plain data.
-
-    Raises:
-        WireError: whatever is wrong with them.
-    """
+    """Turn the two parts of a frame back into plain data; whatever is wrong with them is a WireError."""
     items = 0
 
     def value(tree, depth):
@@ -108,12 +97,7 @@ def decode(structure, numbers):
 
 
 def send(channel, frame):
-    """Write an encoded frame to a socket.
-
-    Raises:
-        WireClosed: the other side is gone.
-        TimeoutError: it does not read, for as long as the socket's timeout.
-    """
+    """Write a frame to a socket; WireClosed if the other side is gone, TimeoutError if it does not read."""
     try:
         channel.sendall(frame)
     except TimeoutError:

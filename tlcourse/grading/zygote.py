@@ -114,17 +114,18 @@ def _end(child, home, is_dying):
 def _wipe(folder):
     """Empty a folder, whatever a submission made of it; say whether nothing is left."""
 
+    def remove(path, **options):
+        with suppress(OSError, RecursionError):
+            shutil.rmtree(path, **options) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+
     def unlock(function, path, _):
         for closed in (os.path.dirname(path), path):
             with suppress(OSError):
                 os.chmod(closed, 0o700)
-        with suppress(OSError, RecursionError):
-            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        remove(path)
 
     for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        with suppress(OSError, RecursionError):
-            shutil.rmtree(path, onerror=unlock) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        remove(os.path.join(folder, name), onerror=unlock)
     return not os.listdir(folder)
 
 

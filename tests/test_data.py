@@ -95,10 +95,13 @@ def test_few_shot_draws_each_class_equally_without_repetition(per_class, seed):
 @given(weights=st.lists(st.integers(0, 5), min_size=10, max_size=10).filter(any), n=st.integers(1, 60))
 @settings(max_examples=30, deadline=None)
 def test_skew_keeps_the_proportions_to_within_one_image(weights, n):
-    drawn = data.skew(data.glyphs(700, "digits"), weights, n)
+    pool = data.glyphs(700, "digits")
+    drawn = data.skew(pool, weights, n)
     share = n * np.array(weights) / sum(weights)
     assert len(drawn) == n
     assert np.abs(torch.bincount(drawn.y, minlength=10).numpy() - share).max() < 1
+    most = len(data.skew(pool, weights))
+    assert max(most * np.array(weights)) <= 70 * sum(weights) < max((most + 1) * np.array(weights))
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _read_lesson(lesson):
                 points=module.POINTS,
                 entry_point=module.ENTRY_POINT,
                 time_limit=module.SECONDS,
-                cases=module.cases,
+                cases=lambda rng, draw=module.cases: list(draw(rng)),  # a file may yield its cases
                 verify=module.verify,
                 observe=find_observer(module.ID),
                 parts=getattr(module, "PARTS", {}),

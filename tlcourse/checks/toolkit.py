@@ -96,6 +96,12 @@ def interval_mistakes(ours, theirs, unit, normal, unpaired):
     ]
 
 
+def as_numbers(value):
+    """A list or tuple of single numbers of any type as one array; anything else as it is."""
+    items = [as_array(item) for item in value] if type(value) in (list, tuple) else [None]
+    return value if any(item is None or item.shape for item in items) else np.array(items)
+
+
 def disagreement(first, second):
     """Share of the entries in which two arrays of plain numbers differ."""
     return (as_array(first) != as_array(second)).mean()

@@ -29,13 +29,13 @@ def few_shot(images: Labelled, per_class: int, seed: int = 0) -> Labelled:
     return _draw(images, [per_class] * len(images.classes), "per_class", seed)
 
 
-def skew(images: Labelled, class_weights: Numbers, n: int, seed: int = 0) -> Labelled:
+def skew(images: Labelled, class_weights: Numbers, n: int | None = None, seed: int = 0) -> Labelled:
     """Draw n images, without replacement, with the classes in given proportions (label shift).
 
     Args:
         images: Images to draw from.
         class_weights: one weight ≥ 0 per class; only their ratios count. 0 leaves a class out.
-        n: number of images, at least 1.
+        n: number of images, at least 1; by default as many as there are for these proportions.
         seed: draws the sample.
 
     Returns:
@@ -51,6 +51,9 @@ def skew(images: Labelled, class_weights: Numbers, n: int, seed: int = 0) -> Lab
         )
     if not torch.isfinite(weights).all() or (weights < 0).any() or weights.sum() == 0:
         raise ValueError("class_weights: want finite weights ≥ 0, at least one above 0")
+    if n is None:
+        there = torch.bincount(images.y, minlength=len(weights))
+        n = int((there * weights.sum() / weights)[weights > 0].min())
     if n < 1:
         raise ValueError(f"n={n}: ask for at least 1 image")
     share = n * weights / weights.sum()

@@ -6,6 +6,8 @@
 import copy
 import itertools
 import math
+import statistics
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -49,9 +51,6 @@ def adaptation_sets(task, target, seed):
 
     The target is "closed" (the source's classes in equal shares), "skewed" (0 ten times as frequent as 9) or "partial" (0
     to 4 only). The test images have the target's shares.
-
-    Raises:
-        ValueError: task is not one of TASKS, or target not one of TARGETS.
     """
     if task not in TASKS or target not in TARGETS:
         raise ValueError(f"task={task!r}, target={target!r}: choose from {', '.join(TASKS)}; and {', '.join(TARGETS)}")
@@ -59,14 +58,8 @@ def adaptation_sets(task, target, seed):
     if target == "partial":
         both = [images[torch.isin(images.y, torch.tensor(PRESENT))] for images in both]
     elif target == "skewed":
-        both = [_skewed(images, seed + i) for i, images in enumerate(both)]
+        both = [data.skew(images, SKEW, seed=seed + i) for i, images in enumerate(both)]
     return source, held_out, *both
-
-
-def _skewed(images, seed):
-    counts = torch.bincount(images.y, minlength=10)
-    n = int((counts * sum(SKEW) / torch.tensor(SKEW)).min())
-    return data.skew(images, SKEW, n, seed=seed)
 
 
 def train_source(source, seed):
@@ -78,56 +71,40 @@ def train_source(source, seed):
 
 
 def measure_adaptations(task, target, seed, only=None):
-    """Every method on one draw of a task.
+    """Every method on one draw of a task -> dict from a method, of METHODS or of only, to its accuracy and its validators.
 
     The budget of the methods that begin from random weights is 300 steps; the others begin from the source's model, and
     take 150 more. The settings are the same for all tasks and targets. Two were chosen with a look at target labels: the
-    weight of CORAL and that DANN passes the domains apart. The others were set once and not tuned.
-
-    Returns:
-        dict from a method, of METHODS or of only, to a dict: "accuracy" on the test images, in [0, 1]; and the validators
-        of adapt.validate_unlabelled, by name.
-
-    Raises:
-        ValueError: as adaptation_sets.
+    weight of CORAL and that DANN passes the domains apart. The others were set once and not tuned. The accuracy is that on
+    the test images; the validators are those of adapt.validate_unlabelled.
     """
     source, held_out, unlabelled, test = adaptation_sets(task, target, seed)
-    plain = train_source(source, seed)
+    start = _Start(source, unlabelled, train_source(source, seed), seed)
     found = {}
     for name in METHODS if only is None else only:
-        model = METHODS[name](_Start(source, unlabelled, plain, seed))
-        validators = adapt.validate_unlabelled(model, held_out, unlabelled)
-        found[name] = {"accuracy": training.evaluate(model, test)} | validators
+        model = METHODS[name](start)
+        found[name] = {"accuracy": training.evaluate(model, test)} | adapt.validate_unlabelled(
+            model, held_out, unlabelled
+        )
     return found
 
 
 def gains_over_source(table, task, target):
-    """What each method of a table adds to the accuracy of the source alone, in the same seeds.
+    """What each method adds to the accuracy of the source alone, in the same seeds -> dict from the method to (mean, low, high).
 
-    Returns:
-        dict from the method to (mean, low, high) in [−1, 1]: the 95% interval of the mean by Student's paired t.
-
-    Raises:
-        ValueError: as accuracies_of.
+    low and high are the ends of the mean's 95% interval by Student's paired t.
     """
     accuracy = accuracies_of(table, task, target)
     floor = accuracy.pop("source alone")
     gains = {}
     for method, values in accuracy.items():
         low, high = ttest_rel(values, floor).confidence_interval()
-        gains[method] = (sum(values) / len(values) - sum(floor) / len(floor), float(low), float(high))
+        gains[method] = statistics.mean(values) - statistics.mean(floor), float(low), float(high)
     return gains
 
 
 def accuracies_of(table, task, target):
-    """The accuracies of a table, as teach.load_results("domain_adaptation") gives it, on one task and target.
-
-    Returns:
-        dict from the method to a list with one number a seed.
-
-    Raises:
-        ValueError: the table has no such task or target.
-    """
+    """The accuracies of a table, as load_results gives it, on one task and target -> dict from the method to one a seed."""
     found = {r["method"]: r["accuracy"] for r in table["rows"] if (r["task"], r["target"]) == (task, target)}
     if not found:
         raise ValueError(f"task={task!r}, target={target!r}: there are {', '.join(TASKS)}; and {', '.join(TARGETS)}")
@@ -144,17 +121,15 @@ class _Start(NamedTuple):
 
 
 def _train(start, model, source, **options):
-    adapt.train_adapted(
-        model, source, start.unlabelled, schedule="one-cycle", batch_size=BATCH, seed=start.seed, **options
-    )
+    options |= {"schedule": "one-cycle", "batch_size": BATCH, "seed": start.seed}
+    adapt.train_adapted(model, source, start.unlabelled, **options)
     return model
 
 
-def _joint(start, method=None, source=None, **options):
+def _joint(start, method=None, **options):
     """Train from random weights on both domains."""
     model = models.tiny_resnet(10, seed=start.seed)
-    source = start.source if source is None else source
-    return _train(start, model, source, method=method, steps=STEPS, lr=LR, **options)
+    return _train(start, model, start.source, method=method, steps=STEPS, lr=LR, **options)
 
 
 def _further(start, method, weight=1.0, source=None, prepare=lambda model: model):
@@ -176,7 +151,7 @@ def _weighed_classes(start):
 def _few_labels(start):
     """Three labelled target images of each class that the target has, beside the source."""
     y = start.unlabelled.y
-    few = start.unlabelled[torch.cat([(y == label).nonzero().squeeze(1)[:3] for label in y.unique()])]
+    few = start.unlabelled[torch.cat([torch.where(y == label)[0][:3] for label in y.unique()])]
 
     def supervised(batch):
         device = batch.target_logits.device
@@ -185,18 +160,14 @@ def _few_labels(start):
     return _further(start, supervised, source=start.source)
 
 
-def _frozen_head(model):
-    model.fc.requires_grad_(False)
-    return model
-
-
+_freeze_head = partial(training.freeze, train=("conv1", "bn1", "layer1", "layer2", "layer3"))
 METHODS = {
     "source alone": lambda start: start.plain,
     "both in BatchNorm": _joint,
     "AdaBN": lambda start: adapt.adapt_batchnorm(start.plain, start.unlabelled),
     "TENT": lambda start: _further(start, adapt.entropy_minimisation, prepare=adapt.only_batchnorm),
     "style of the target": lambda start: _joint(
-        start, source=adapt.match_style(start.source, start.unlabelled, seed=start.seed)
+        start._replace(source=adapt.match_style(start.source, start.unlabelled, seed=start.seed))
     ),
     "importance weights": _importance,
     "Deep CORAL": lambda start: _joint(start, adapt.deep_coral, weight=adapt.CORAL_WEIGHT),
@@ -207,7 +178,7 @@ METHODS = {
         start, adapt.balanced_self_training(start.unlabelled), source=start.source
     ),
     "information maximisation": lambda start: _further(start, adapt.information_maximisation, 0.3, source=start.source),
-    "SHOT": lambda start: _further(start, adapt.shot(start.unlabelled), prepare=_frozen_head),
+    "SHOT": lambda start: _further(start, adapt.shot(start.unlabelled), prepare=_freeze_head),
     "CORAL with class weights": _weighed_classes,
     "3 target labels a class": _few_labels,
     "target labels": lambda start: train_source(start.unlabelled, start.seed),

@@ -1,4 +1,4 @@
-"""What the notebook draws: each function returns a figure and its alt text."""
+"""What the notebook draws: each function returns (matplotlib Figure, alt text)."""
 
 import statistics
 
@@ -11,17 +11,9 @@ from tlcourse.teach.figures import COLORS
 def draw_adaptation(table, task, target):
     """Draw what every method of adaptation reaches on one task and target, between the source alone and target labels.
 
-    Args:
-        table: as teach.load_results("domain_adaptation") returns.
-        task, target: a task and a target that the table has.
-
-    Returns:
-        (matplotlib Figure, alt text); dots are means over the seeds. Bars are the 95% interval of the gain over the
-        source alone, in the same seeds (Student's paired t), set at the source's mean; the mark says on which side of
-        no gain it lies.
-
-    Raises:
-        ValueError: the table has no such task or target.
+    table is as teach.load_results("domain_adaptation") returns. Dots are means over the seeds. Bars are the 95% interval of
+    the gain over the source alone (see gains_over_source), set at the source's mean; the mark says on which side of no
+    gain it lies.
     """
     accuracy, gains = accuracies_of(table, task, target), gains_over_source(table, task, target)
     floor, ceiling = (statistics.mean(accuracy[name]) for name in ("source alone", "target labels"))

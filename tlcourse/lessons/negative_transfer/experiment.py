@@ -27,7 +27,6 @@ SHUFFLED = ("shuffled", "shuffled-seed1", "shuffled-seed2")  # the seeds take th
 BODY = ("conv1", "bn1", "layer1", "layer2", "layer3")
 PARTIAL = range(5)  # the classes that the partial target has
 STEPS, LR, BATCH = 100, 3e-3, 20  # of joint training and of fine-tuning, with the source and without
-ADAPT_STEPS, ADAPT_BATCH = 150, 64
 _L2_SP = partial(training.l2_sp, strength=0.1)
 
 
@@ -51,10 +50,9 @@ def train_jointly(few, source=None, *, seed, weight=1.0, image_weights=None, sta
     for training without a source, makes a penalty of the network, such as training.bss.
     """
     network = models.tiny_resnet(10, seed=seed) if start is None else copy.deepcopy(start)
+    extra = penalty and penalty(network)
     if source is not None:
         extra = training.joint_loss(source, weight=weight, image_weights=image_weights, batch_size=BATCH, seed=seed)
-    else:
-        extra = penalty(network) if penalty is not None else None
     epochs = math.ceil(STEPS / math.ceil(len(few) / BATCH))
     training.fit(network, few, epochs=epochs, lr=LR, batch_size=BATCH, seed=seed, penalty=extra)
     return network
@@ -190,13 +188,9 @@ def _alignment(seed):
         return align(images, target, adapt.deep_coral, seed=seed, weight=share * adapt.CORAL_WEIGHT)
 
     def weighed_images():
-        features = (training.extract_features(without, images) for images in (source, target))
+        weights = adapt.importance_weights(*(training.extract_features(without, images) for images in (source, target)))
         generator = torch.Generator().manual_seed(seed)
-        weights = adapt.importance_weights(*features)
         return source[torch.multinomial(weights, len(source), replacement=True, generator=generator)]
-
-    def suitable_classes():
-        return weighed_classes(source, adapt.class_weights(without, target), seed)
 
     return {
         "nothing": lambda: gap(aligned(), without),
@@ -205,7 +199,9 @@ def _alignment(seed):
         "weigh the source by 0.1": lambda: gap(aligned(share=0.1), without),
         "tune the source's weight on validation": lambda: gap(best(without, aligned(share=0.1), aligned()), without),
         "AdaBN": lambda: gap(*(adapt.adapt_batchnorm(network, target) for network in (aligned(), without))),
-        "class weights": lambda: gap(aligned(suitable_classes()), without),
+        "class weights": lambda: gap(
+            aligned(weighed_classes(source, adapt.class_weights(without, target), seed)), without
+        ),
     }
 
 
@@ -219,15 +215,13 @@ def alignment_data(seed, classes=PARTIAL):
 def align(source, target, method=None, *, seed, weight=adapt.CORAL_WEIGHT):
     """Train a tiny_resnet on the source, its features drawn to the target's by a method, or by none; return it."""
     network = models.tiny_resnet(10, seed=seed)
-    budget = {"steps": ADAPT_STEPS, "lr": LR, "batch_size": ADAPT_BATCH}
-    adapt.train_adapted(network, source, target, method=method, weight=weight, seed=seed, **budget)
+    adapt.train_adapted(network, source, target, method=method, weight=weight, steps=150, lr=LR, seed=seed)
     return network
 
 
 def weighed_classes(source, weights, seed):
     """As many images of the source as its classes allow when they are to occur in proportion to the weights."""
-    n = int(torch.bincount(source.y).min() * weights.sum() / weights.max())
-    return data.skew(source, weights, n, seed=seed)
+    return data.skew(source, weights, seed=seed)
 
 
 def fresh_copy(network, parts, seed):

@@ -10,12 +10,9 @@ from tlcourse.teach.figures import COLORS
 def draw_gap(table, source, wrong, labels):
     """Draw a point of the negative-transfer lab among its neighbours: the gap against wrong labels, and against target labels.
 
-    Lines are means over the seeds, bands their standard deviation.
-
-    Args:
-        table: as teach.load_results("negative_transfer") returns.
-        source, wrong, labels: a point of its surface: the source, the share of its labels that are wrong, and the
-            labelled target images of each class; ValueError where the table lacks it.
+    table is as teach.load_results("negative_transfer") returns; source, the share of its labels that are wrong, and the
+    labelled target images of each class are a point of its surface (ValueError: there is none). Lines are means over the
+    seeds, bands their standard deviation.
     """
     gaps = {}
     for cell in table["surface"]:

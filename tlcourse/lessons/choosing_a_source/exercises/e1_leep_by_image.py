@@ -7,11 +7,7 @@ from scipy.special import expit, softmax
 from tlcourse.checks.compare import as_array, explain
 from tlcourse.checks.spec import Case
 
-ID = "07.1"
-TITLE = "LEEP, image by image"
-POINTS = 5
-ENTRY_POINT = "log_expected_predictions"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "07.1", "LEEP, image by image", 5, "log_expected_predictions", 2
 _NOT_FINITE = {
     "plain": "It is not finite: the logarithm of something that is no probability. Turn the logits into probabilities first.",
     "empty class": "A source class that gets no probability from any image makes it NaN: its P(y|z) is 0/0. Nothing goes by way of it, so let P(y|z) be 0 there.",
@@ -20,7 +16,6 @@ _NOT_FINITE = {
 
 
 def cases(rng):
-    found = []
     for kind, n, source_classes, classes in (("plain", 24, 6, 3), ("empty class", 30, 7, 4), ("large", 40, 5, 3)):
         labels = np.concatenate([np.arange(classes), rng.integers(classes, size=n - classes)])
         pull = rng.normal(size=(classes, source_classes))[labels]
@@ -29,8 +24,7 @@ def cases(rng):
             logits[:, rng.integers(source_classes)] = -1000.0
         if kind == "large":
             logits += rng.choice((-1000.0, 500.0, 1000.0), size=(n, 1))
-        found.append(Case((torch.tensor(logits, dtype=torch.float32), torch.tensor(labels)), {"kind": kind}))
-    return found
+        yield Case((torch.tensor(logits, dtype=torch.float32), torch.tensor(labels)), {"kind": kind})
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")

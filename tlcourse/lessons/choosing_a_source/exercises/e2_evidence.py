@@ -5,20 +5,14 @@ import numpy as np
 from tlcourse.checks.compare import as_array, explain, misfit
 from tlcourse.checks.spec import Case
 
-ID = "07.2"
-TITLE = "The evidence of one class"
-POINTS = 5
-ENTRY_POINT = "class_evidence"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "07.2", "The evidence of one class", 5, "class_evidence", 5
 
 
 def cases(rng):
-    found = []
     for n, width, scale in ((40, 6, 1.0), (25, 60, 0.5), (200, 150, 3.0)):
         features = scale * rng.normal(size=(n, width))
         y = (features[:, 0] + scale * rng.normal(size=n) > 0.3 * scale).astype(float)
-        found.append(Case((features, y, float(rng.uniform(0.3, 0.7)), float(rng.uniform(3, 8))), {}))
-    return found
+        yield Case((features, y, float(rng.uniform(0.3, 0.7)), float(rng.uniform(3, 8))))
 
 
 def verify(case, output):

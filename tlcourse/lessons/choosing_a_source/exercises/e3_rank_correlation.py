@@ -7,15 +7,11 @@ import numpy as np
 from tlcourse.checks.compare import differs, explain, name_mistake
 from tlcourse.checks.spec import Case
 
-ID = "07.3"
-TITLE = "A weighted rank correlation"
-POINTS = 5
-ENTRY_POINT = "rank_agreement"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "07.3", "A weighted rank correlation", 5, "rank_agreement", 2
 
 
 def cases(rng):
-    return [Case(_inputs(rng, n, ties), {}) for n, ties in ((7, False), (8, True), (10, True))]
+    return [Case(_inputs(rng, n, ties)) for n, ties in ((7, False), (8, True), (10, True))]
 
 
 def verify(case, output):
@@ -83,26 +79,20 @@ def _others(scores, accuracies):
     positions, ranks = np.arange(len(scores)), _rank(accuracies, scores)
     tau = partial(_tau, scores, accuracies)
     by_score = tau(_rank(scores, accuracies))
+    unweighted = "That is Kendall's τ without weights. A pair weighs 1/(r + 1) + 1/(s + 1), with the ranks r and s."
+    as_scipy = (
+        "That averages the ranking by accuracy and the ranking by score, as SciPy does unless told otherwise. "
+        "Rank by accuracy only."
+    )
+    tied = "Tied pairs count in your denominator. Each of the two sums under the root leaves out the pairs tied in it."
+    by_position = "Among equal accuracies you rank by position. The source with the higher score comes first."
     return [
-        (
-            tau(0 * positions),
-            "That is Kendall's τ without weights. A pair weighs 1/(r + 1) + 1/(s + 1), with the ranks r and s.",
-        ),
+        (tau(0 * positions), unweighted),
         (by_score, "You rank by the scores. The weights go by the ranks of the accuracies."),
-        (
-            (tau(ranks) + by_score) / 2,
-            "That averages the ranking by accuracy and the ranking by score, as SciPy does unless told otherwise. "
-            "Rank by accuracy only.",
-        ),
+        ((tau(ranks) + by_score) / 2, as_scipy),
         (tau(_rank(-accuracies, -scores)), "The worst source has rank 0. Give it to the best."),
         (tau(positions), "The ranks are the positions in the list. Rank by accuracy."),
         (tau(ranks, np.multiply), "You multiply the two weights of a pair. Add them."),
-        (
-            tau(ranks, tied_count=True),
-            "Tied pairs count in your denominator. Each of the two sums under the root leaves out the pairs tied in it.",
-        ),
-        (
-            tau(_rank(accuracies, -positions)),
-            "Among equal accuracies you rank by position. The source with the higher score comes first.",
-        ),
+        (tau(ranks, tied_count=True), tied),
+        (tau(_rank(accuracies, -positions)), by_position),
     ]

@@ -10,11 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from tlcourse.checks.compare import misfit
 from tlcourse.checks.spec import Case
 
-ID = "07.4"
-TITLE = "Choose a source"
-POINTS = 6
-ENTRY_POINT = "choose_source"
-SECONDS = 20
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "07.4", "Choose a source", 6, "choose_source", 20
 _TARGETS, _REGRET = 8, 0.08
 # What each candidate is: dimensions, how far apart its classes lie (in units of their spread), and its scale.
 _CANDIDATES = {

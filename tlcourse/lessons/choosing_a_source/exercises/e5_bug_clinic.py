@@ -12,11 +12,7 @@ from tlcourse.lessons.choosing_a_source.exercises.e1_leep_by_image import expect
 from tlcourse.lessons.choosing_a_source.observers import SOURCES, build_sources
 from tlcourse.training import extract_features
 
-ID = "07.5"
-TITLE = "Bug clinic"
-POINTS = 6
-ENTRY_POINT = "rank_sources"
-SECONDS = 10
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "07.5", "Bug clinic", 6, "rank_sources", 10
 PARTS = {"ranking": 3, "accuracy": 3}
 _CLASSES, _PIXELS = 3, 16
 _NORMAL = {
@@ -45,7 +41,7 @@ def cases(rng):
         seeds, *images = _inputs(rng)
         seen = {name: _look(network, *images) for name, network in build_sources(seeds, images[0]).items()}
         if _tells_apart(seen):
-            return [Case((seeds, *images), {"part": part, "seen": seen}, part) for part in PARTS]
+            return [Case((seeds, *images), {"seen": seen}, part) for part in PARTS]
 
 
 def verify(case, output):
@@ -55,7 +51,7 @@ def verify(case, output):
     names, scores, accuracy = output
     if type(names) is not list or any(type(name) is not str for name in names) or sorted(names) != sorted(seen):
         return f"names: want a list of the {len(seen)} names of the sources."
-    if case.truth["part"] == "ranking":
+    if case.part == "ranking":
         return _verify_ranking(seen, names, scores)
     return _verify_accuracy(seen[names[0]]["accuracies"], accuracy, len(case.inputs[4]))
 

@@ -9,23 +9,17 @@ from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import CHANGED, NO_GRADIENT, draw_normal, flatten_gradients, loss_gradients
 from tlcourse.lessons.domain_adaptation.observers import WIDTH, build_features
 
-ID = "06.1"
-TITLE = "Gradient reversal"
-POINTS = 5
-ENTRY_POINT = "domain_loss"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "06.1", "Gradient reversal", 5, "domain_loss", 2
 PARTS = {"loss": 2, "reversal": 3}
 
 
 def cases(rng):
-    found = []
     # λ is 0 in the first step, where no gradient of the features is left.
     for part, n, m, step in (("loss", 7, 4, 4), ("loss", 5, 9, 13), ("reversal", 8, 5, 5), ("reversal", 4, 6, 0)):
         shapes = ((6, WIDTH), (n, 6), (m, 6), (WIDTH, 3))
         labels = torch.tensor(rng.integers(3, size=n))
         inputs = (int(rng.integers(2**31)), *(draw_normal(rng, *shape) for shape in shapes), labels, step, 40)
-        found.append(Case(inputs, {"part": part}, part))
-    return found
+        yield Case(inputs, part=part)
 
 
 def verify(case, seen):
@@ -34,19 +28,19 @@ def verify(case, seen):
     discriminator, weight, source, target, class_loss = build_features(case.inputs)
     if differs("", seen["features"], [source, target]):
         return CHANGED
-    logits, n = discriminator(torch.cat([source, target])), len(source)
-    is_source = (torch.arange(len(logits)) < n).double()
+    step, steps = case.inputs[-2:]
+    p, strength = step / steps, reversal_strength(step / steps)
+    logits = discriminator(torch.cat([source, target]))
+    is_source = (torch.arange(len(logits)) < len(source)).double()
     each = F.binary_cross_entropy_with_logits(logits, is_source, reduction="none")
-    if case.truth["part"] == "loss":
-        return _verify_domain_loss(case, seen, discriminator, logits.detach(), each)
+    if case.part == "loss":
+        return _verify_domain_loss(seen, discriminator, logits.detach(), is_source, each, strength)
 
     def gradient(leaves, loss):
         return flatten_gradients(loss_gradients(loss, leaves), leaves)
 
-    step, steps = case.inputs[-2:]
-    p, strength = step / steps, reversal_strength(step / steps)
-    whole, k = gradient([source, target], each.mean()), source.numel()
-    of_source, of_target = (torch.cat(pair) for pair in ((whole[:k], 0 * whole[k:]), (0 * whole[:k], whole[k:])))
+    whole = gradient([source, target], each.mean())
+    of_source, of_target = (whole * (is_source == side).repeat_interleave(WIDTH) for side in (1, 0))
     others = [
         (strength * whole, "The features' gradient has λ, but it is not turned: the factor is −λ."),
         (whole, "The features' gradient is that of the loss. Turn it: the factor is −λ."),
@@ -71,33 +65,32 @@ def verify(case, seen):
     # A hook on the features themselves meets the gradient of the classes as well.
     domain, classes = gradient([weight], each.mean()), gradient([weight], class_loss)
     both = flatten_gradients(seen["both"], [weight])
-    if not differs("", both, -strength * (domain + classes)):
-        return "The gradient of the class loss is turned as well. Reverse on the way to the discriminator alone."
-    if differs("", both, classes - strength * domain):
-        return "With the class loss added, the gradient is not the sum of its own and of the turned one."
-    return None
+    turned = "The gradient of the class loss is turned as well. Reverse on the way to the discriminator alone."
+    problem = "With the class loss added, the gradient is not the sum of its own and of the turned one."
+    others = [(-strength * (domain + classes), turned)]
+    return explain("", both, classes - strength * domain, others, problem=problem)
 
 
-def _verify_domain_loss(case, seen, discriminator, logits, each):
-    n, strength = len(case.inputs[2]), reversal_strength(case.inputs[-2] / case.inputs[-1])
-    loss, apart = each.mean(), each.detach()
-    means = apart[:n].mean() + apart[n:].mean()
-    swapped = F.softplus(torch.cat([logits[:n], -logits[n:]])).mean()
+def _verify_domain_loss(seen, discriminator, logits, is_source, each, strength):
+    right, of_source, of_target = (
+        losses.detach().mean() for losses in (each, each[is_source == 1], each[is_source == 0])
+    )
+    swapped = F.binary_cross_entropy_with_logits(logits, 1 - is_source)
     others = [
-        (-apart.mean(), "The loss is turned. It stays as it is; only the gradient of the features turns."),
-        (strength * apart.mean(), "λ is in the loss. It belongs to the gradient of the features alone."),
-        (-strength * apart.mean(), "−λ is in the loss: the discriminator unlearns. Turn the features' gradient alone."),
+        (-right, "The loss is turned. It stays as it is; only the gradient of the features turns."),
+        (strength * right, "λ is in the loss. It belongs to the gradient of the features alone."),
+        (-strength * right, "−λ is in the loss: the discriminator unlearns. Turn the features' gradient alone."),
         (swapped, "The domains are swapped: the source is 1, the target 0."),
-        (apart.sum(), "Take the mean over all n + m features, not the sum."),
-        (means / 2, "Take one mean over all n + m features, not that of two means."),
-        (means, "Take one mean over all n + m features, not the sum of two means."),
-        (apart[:n].mean(), "The target is missing in the loss."),
-        (apart[n:].mean(), "The source is missing in the loss."),
+        (right * len(each), "Take the mean over all n + m features, not the sum."),
+        ((of_source + of_target) / 2, "Take one mean over all n + m features, not that of two means."),
+        (of_source + of_target, "Take one mean over all n + m features, not the sum of two means."),
+        (of_source, "The target is missing in the loss."),
+        (of_target, "The source is missing in the loss."),
     ]
-    if problem := explain("loss", seen["loss"], apart.mean(), others):
+    if problem := explain("loss", seen["loss"], right, others):
         return problem
     parameters = list(discriminator.parameters())
-    own = flatten_gradients(loss_gradients(loss, parameters), parameters)
+    own = flatten_gradients(loss_gradients(each.mean(), parameters), parameters)
     turned = "The discriminator's gradient is turned too, so it learns to confuse. Turn that of the features alone."
     others = [
         (-own, turned),

@@ -7,21 +7,15 @@ from tlcourse.checks.compare import differs, explain, misfit
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import CHANGED, NO_GRADIENT, draw_normal, flatten_gradients, loss_gradients
 
-ID = "06.2"
-TITLE = "CORAL"
-POINTS = 5
-ENTRY_POINT = "coral"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "06.2", "CORAL", 5, "coral", 2
 PARTS = {"loss": 2, "transform": 3}
 
 
 def cases(rng):
-    found = []
     for part in PARTS:
         for n, m, d in ((14, 9, 5), (6, 8, 7)):  # in the second the source's covariance has no inverse
             pair = [draw_normal(rng, k, d) @ draw_normal(rng, d, d) + draw_normal(rng, d) for k in (n, m)]
-            found.append(Case(tuple(pair), {"part": part}, part))
-    return found
+            yield Case(tuple(pair), part=part)
 
 
 def verify(case, seen):
@@ -29,7 +23,7 @@ def verify(case, seen):
         return "Return two things: the loss, and the moved source features."
     if differs("", seen["after"], case.inputs):
         return CHANGED
-    return (_verify_loss if case.truth["part"] == "loss" else _verify_transform)(seen, *case.inputs)
+    return (_verify_loss if case.part == "loss" else _verify_transform)(seen, *case.inputs)
 
 
 def _verify_loss(seen, source, target):

@@ -9,16 +9,11 @@ from tlcourse.checks.compare import differs, explain
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import NO_GRADIENT, draw_normal
 
-ID = "06.3"
-TITLE = "Information maximisation"
-POINTS = 5
-ENTRY_POINT = "information_loss"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "06.3", "Information maximisation", 5, "information_loss", 2
 PARTS = {"moderate logits": 3, "large logits": 2}
 
 
 def cases(rng):
-    found = []
     for part, n, classes in (("moderate logits", 11, 4), ("moderate logits", 8, 6), ("large logits", 9, 5)):
         logits = 1.5 * draw_normal(rng, n, classes)
         if part == "large logits":  # sure answers, ties among them; no image is of the last class
@@ -26,8 +21,7 @@ def cases(rng):
             logits[torch.arange(6), torch.arange(6) % 4], logits[:, -1] = 1000, -1000
             logits[0] = torch.tensor([0, 0, 1000, 0, -1000])
         factors = (round(float(value), 2) for value in rng.permutation(rng.uniform((0.3, 1.2), (0.8, 2.0))))
-        found.append(Case((logits, *factors), {"part": part}, part))
-    return found
+        yield Case((logits, *factors), part=part)
 
 
 def verify(case, seen):

@@ -1,22 +1,17 @@
 """Choose runs by validators, and find what each choice costs."""
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
 from tlcourse.checks.compare import as_array, explain, misfit
 from tlcourse.checks.spec import Case
+from tlcourse.checks.toolkit import all_differ
 
-ID = "06.4"
-TITLE = "What a validator costs"
-POINTS = 5
-ENTRY_POINT = "validator_regret"
-SECONDS = 2
-
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "06.4", "What a validator costs", 5, "validator_regret", 2
 _VALIDATORS = {"information": 1, "agreement": 1, "entropy": -1, "source risk": -1}  # −1: better when smaller
 
 
 def cases(rng):
-    return [Case(_draw_inputs(rng, seeds, runs), {}) for seeds, runs in ((4, 7), (6, 5))]
+    return [Case(_draw_inputs(rng, seeds, runs)) for seeds, runs in ((4, 7), (6, 5))]
 
 
 def verify(case, output):
@@ -26,9 +21,8 @@ def verify(case, output):
     for name, value in output.items():
         if type(value) is not tuple or len(value) != 2:
             return f"{name}: want two things, the chosen runs and the regret."
-        if problem := misfit(f"{name}, runs", value[0], (len(accuracies),), kind="integers"):
-            return problem
-        if problem := misfit(f"{name}, regret", value[1], ()):
+        problem = misfit(f"{name}, runs", value[0], (len(accuracies),), kind="integers")
+        if problem := problem or misfit(f"{name}, regret", value[1], ()):
             return problem
     chosen, regrets = (np.stack([as_array(output[name][i]) for name in _VALIDATORS]) for i in (0, 1))
     right, choices = _choices(accuracies, scores)
@@ -50,16 +44,12 @@ def _draw_inputs(rng, seeds, runs):
             values[2] -= 3 * sign  # a bad seed: the mean of all scores would be the best of them
             values[[0, 1, 2], rng.permutation(runs)[:3]] = np.nan, np.inf, -np.inf
             values[3, accuracies[3].argmax()] = np.nan  # the best run has no score
-            best = _chosen(values, sign)
-            last = runs - 1 - (best[0] == runs - 1)
-            values[0, last] = values[0, best[0]]  # a tie, not always of neighbours
+            best = _chosen(values, sign)[0]
+            values[0, runs - 1 - (best == runs - 1)] = values[0, best]  # a tie, not always of neighbours
             scores[name] = values
         inputs = accuracies, scores, [name for name, sign in _VALIDATORS.items() if sign < 0]
         right, choices = _choices(accuracies, scores)
-        regrets, measures = _regrets(accuracies, scores, right)
-        runs_of = np.stack([right, *(other for other, _ in choices)]).reshape(len(choices) + 1, -1)
-        values_of = np.stack([regrets, *(other for other, _ in measures)])
-        if pdist(runs_of).min() > 0 and pdist(values_of).min() > 1e-3:
+        if all_differ(right, choices) and all_differ(*_regrets(accuracies, scores, right)):
             return inputs
 
 

@@ -8,22 +8,16 @@ from tlcourse.checks.compare import as_array, misfit, name_mistake
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import disagreement
 
-ID = "06.5"
-TITLE = "A partial target"
-POINTS = 6
-ENTRY_POINT = "adapt_partial"
-SECONDS = 20
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "06.5", "A partial target", 6, "adapt_partial", 20
 PARTS = {"predictions": 3, "weights": 3}
-
 _CLASSES, _SPACE = 8, 8
-_STAYED_THERE = "These are the answers of the source's classifier: the target did not move."
 _AMONG_ALL = "The target was moved to the mean of all source classes, the absent ones too. Weigh the classes."
 _TAKE_TURNS = "Weights and place depend on each other, and one turn is not enough: take turns."
 
 
 def cases(rng):
     worlds = [_draw_world(rng) for _ in range(3)]
-    return [Case(inputs, truth | {"part": part}, part) for part in PARTS for inputs, truth in worlds]
+    return [Case(inputs, truth, part) for part in PARTS for inputs, truth in worlds]
 
 
 def verify(case, output):
@@ -31,12 +25,12 @@ def verify(case, output):
     if type(output) is not tuple or len(output) != 2:
         return "Return two arrays: the weights of the classes, and the predicted classes."
     others = _mistakes(*case.inputs)
-    if case.truth["part"] == "predictions":
+    if case.part == "predictions":
         if problem := misfit("predictions", output[1], truth.shape, kind="integers"):
             return problem
         right = (as_array(output[1]) == truth).mean()
-        alike = [message for (_, other), message in others if disagreement(output[1], other) < 0.04]
-        likely = alike[0] if alike else _TAKE_TURNS
+        alike = (message for (_, other), message in others if disagreement(output[1], other) < 0.04)
+        likely = next(alike, _TAKE_TURNS)
         return None if right >= 0.95 else f"{right:.1%} of the predictions are right, and 95% are wanted. {likely}"
     if problem := misfit("weights", output[0], shares.shape):
         return problem
@@ -63,10 +57,8 @@ def _draw_world(rng):
         truth = rng.permutation(np.repeat(order[:3], (100, 60, 40)))
         source, target = (means[y] + rng.normal(size=(len(y), _SPACE)) for y in (labels, truth))
         inputs, shares = (source, labels, target + moved), np.bincount(truth, minlength=_CLASSES) / 100
-        wrong = [
-            (predicted == truth).mean() < 0.88 and abs(weights - shares).max() > 0.2
-            for (weights, predicted), _ in _mistakes(*inputs)
-        ]
+        tried = [answer for answer, _ in _mistakes(*inputs)]
+        wrong = [(named == truth).mean() < 0.88 and abs(weights - shares).max() > 0.2 for weights, named in tried]
         if all(wrong) and (_nearest(*inputs, rounds=3)[1] == truth).mean() > 0.985:  # and no luck is needed
             return inputs, {"truth": truth, "shares": shares}
 
@@ -84,9 +76,10 @@ def _nearest(source, labels, target, rounds, partial=True):
 
 def _mistakes(source, labels, target):
     """(weights, predictions) of what does not do here, with the message to each."""
+    stayed = "These are the answers of the source's classifier: the target did not move."
     scaled = (target - target.mean(axis=0)) / target.std(axis=0) * source.std(axis=0) + source.mean(axis=0)
     return [
-        (_nearest(source, labels, target, rounds=0), _STAYED_THERE),
+        (_nearest(source, labels, target, rounds=0), stayed),
         (_nearest(source, labels, target, rounds=1, partial=False), _AMONG_ALL),
         (_nearest(source, labels, scaled, rounds=0), _AMONG_ALL),
         (_nearest(source, labels, target, rounds=1), _TAKE_TURNS),

@@ -13,13 +13,8 @@ from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import disagreement
 from tlcourse.lessons.domain_adaptation.observers import RATE, STEPS, build_network
 
-ID = "06.6"
-TITLE = "Bug clinic"
-POINTS = 6
-ENTRY_POINT = "adapt_in_rounds"
-SECONDS = 20
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "06.6", "Bug clinic", 6, "adapt_in_rounds", 20
 PARTS = {"training": 3, "choice": 3}
-
 _OWN, _RUNNING, _LEFT = range(3)  # whose statistics evaluate: the target's, the running ones, and these train as well
 # What can be wrong with the training: the way of it, and whether the weights of the last round were kept.
 _SINGLE = (((True, _OWN), False), ((False, _RUNNING), False), ((False, _LEFT), False), ((False, _OWN), True))
@@ -27,15 +22,12 @@ _BOTH = "Both domains pass as one batch, so BatchNorm takes statistics of the mi
 _MIXED = "The evaluation takes BatchNorm's running statistics, which mix the two domains. Take those of the target."
 _STAYED = "After the first evaluation the network stays in eval mode, and so trains by running statistics."
 _SHARED = "The predictions are those of the last round: state_dict() holds the weights themselves. Copy what you keep."
-_OTHER = "Another round has the largest mutual information between target image and answer."
-_LEAK = "In this round the accuracy on the target is best. Its labels may not choose: they are for the report alone."
 
 
 def cases(rng):
-    first = _draw_world(rng, (0.0, 1.0, 5.0, 25.0, 125.0), taken=None)
-    second = _draw_world(rng, (1.0, 5.0, 25.0, 125.0, 500.0), taken=first[0])
-    worlds = [world for _, *world in (first, second)]
-    return [Case(inputs, truth | {"part": part}, part) for part in PARTS for inputs, truth in worlds]
+    best, *first = _draw_world(rng, (0.0, 1.0, 5.0, 25.0, 125.0), taken=None)
+    _, *second = _draw_world(rng, (1.0, 5.0, 25.0, 125.0, 500.0), taken=best)
+    return [Case(*world, part) for part in PARTS for world in (first, second)]
 
 
 def verify(case, seen):
@@ -56,13 +48,15 @@ def verify(case, seen):
     alike = _ways(classes, predicted, number)
     if not alike:
         return "The predictions are not what this training makes of the network by the end of that round."
-    if case.truth["part"] == "training":
+    if case.part == "training":
         (both, statistics), last = alike[0]
         has = (both, statistics != _OWN, statistics == _LEFT, last)
         return " ".join(bug for bug, is_there in zip((_BOTH, _MIXED, _STAYED, _SHARED), has) if is_there) or None
     # The choice is judged by itself: along the training that led to the predictions, bugs and all.
     if number not in [chosen[way][0] for way, _ in alike]:
-        return _LEAK if number in [chosen[way][1] for way, _ in alike] else _OTHER
+        if number in [chosen[way][1] for way, _ in alike]:
+            return "In this round the accuracy on the target is best. Its labels may not choose: they are for the report alone."
+        return "Another round has the largest mutual information between target image and answer."
     right = {1 - disagreement(predicted, truth), *(1 - disagreement(classes[way][number], truth) for way, _ in alike)}
     if all(differs("", accuracy, value, 0.021) for value in right):
         return "The accuracy is not that of the predictions in the chosen round, as a number from 0 to 1."
@@ -78,16 +72,15 @@ def _draw_world(rng, strengths, taken):
         z = z * np.exp(rng.normal(0, 0.5, size=6)) + 1.5 * rng.normal(size=6)
         x, y, z, truth = map(torch.tensor, (x, y, z, truth))
         inputs = int(rng.integers(2**31)), x, y, z, truth, strengths
-        plain = _adapted(*inputs, both=False, left=False)
-        information, accuracy = _judged(plain[_OWN], truth)
+        information, accuracy = _judged(_adapted(*inputs, one_batch=False, left_in_eval=False)[0], truth)
         best = information.argmax()
         ahead = information[best] - np.delete(information, best).max()
         if ahead < 0.03 or best in (taken, len(strengths) - 1) or accuracy.max() < accuracy[best] + 0.02:
             continue
-        runs = {(False, statistics): plain[statistics] for statistics in (_OWN, _RUNNING)}
-        mixed = _adapted(*inputs, both=True, left=False)
-        runs |= {(True, statistics): mixed[statistics] for statistics in (_OWN, _RUNNING)}
-        runs |= {(both, _LEFT): _adapted(*inputs, both, left=True)[_RUNNING] for both in (False, True)}
+        runs = {}
+        for both in (False, True):
+            runs[both, _OWN], runs[both, _RUNNING] = _adapted(*inputs, both, left_in_eval=False)
+        runs |= {(both, _LEFT): _adapted(*inputs, both, left_in_eval=True)[1] for both in (False, True)}
         classes = {way: [logits.argmax(dim=1) for logits in run] for way, run in runs.items()}
         chosen = {way: [values.argmax() for values in _judged(run, truth)] for way, run in runs.items()}
         shown = all(
@@ -107,28 +100,23 @@ def _ways(classes, predicted, number, slack=0.02):
 
 def _judged(run, truth):
     """Information and accuracy of each round."""
-    information = [mutual_information(logits).item() for logits in run]
-    return np.array(information), np.array([1 - disagreement(logits.argmax(dim=1), truth) for logits in run])
+    pairs = [(mutual_information(logits).item(), 1 - disagreement(logits.argmax(dim=1), truth)) for logits in run]
+    return np.array(pairs).T
 
 
-def _adapted(seed, x, y, z, _, strengths, both, left):
-    """The target's logits after each round, by the target's own statistics and by the running ones.
-
-    Args:
-        both: whether the domains pass as one batch.
-        left: whether the network is left in eval mode after the first round.
-    """
+def _adapted(seed, x, y, z, _, strengths, one_batch, left_in_eval):
+    """The target's logits after each round, by its own statistics and by the running ones."""
     network = build_network(seed).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
     own, running = [], []
     for strength in strengths:
         for _ in range(STEPS):
-            logits = network(torch.cat([x, z])) if both else torch.cat([network(x), network(z)])
+            logits = network(torch.cat([x, z])) if one_batch else torch.cat([network(x), network(z)])
             optimizer.zero_grad()
             (F.cross_entropy(logits[: len(x)], y) + strength * entropy(logits[len(x) :]).mean()).backward()
             optimizer.step()
         seen = copy.deepcopy(network)
         running.append(seen.eval()(z).detach())
         own.append(seen.train()(z).detach())
-        network.train(not left)
+        network.train(not left_in_eval)
     return own, running

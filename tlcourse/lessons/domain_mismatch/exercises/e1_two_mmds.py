@@ -9,11 +9,7 @@ from tlcourse.checks.spec import Case
 from tlcourse.models import tiny_resnet
 from tlcourse.training import extract_features
 
-ID = "05.1"
-TITLE = "Two estimates of MMD"
-POINTS = 5
-ENTRY_POINT = "two_mmds"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "05.1", "Two estimates of MMD", 5, "two_mmds", 5
 
 
 def cases(rng):
@@ -25,7 +21,7 @@ def cases(rng):
     while _mmds(*alike)[0] > -1e-3:  # an estimate without bias is at times below 0
         alike = _inputs(rng, rng.normal(size=(31, 3)), 12)
     few = _inputs(rng, rng.normal(size=(9, 1)), 2)
-    return [Case(inputs, {}) for inputs in (_inputs(rng, features, 18), alike, few)]
+    return [Case(inputs) for inputs in (_inputs(rng, features, 18), alike, few)]
 
 
 def verify(case, output):

@@ -6,16 +6,12 @@ from tlcourse.checks.compare import explain
 from tlcourse.checks.spec import Case
 from tlcourse.lessons.domain_mismatch.observers import STATISTICS
 
-ID = "05.2"
-TITLE = "A permutation test"
-POINTS = 4
-ENTRY_POINT = "p_value"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "05.2", "A permutation test", 4, "p_value", 5
 _DEALS = 80
 
 
 def cases(rng):
-    return [Case(_inputs(rng, name, n, m), {}) for name, n, m in zip(STATISTICS, (9, 13, 8), (14, 7, 12))]
+    return [Case(_inputs(rng, name, n, m)) for name, n, m in zip(STATISTICS, (9, 13, 8), (14, 7, 12))]
 
 
 def verify(case, output):
@@ -47,6 +43,7 @@ def _p_values(x, y, name, deals):
     measured, pooled, n, m = STATISTICS[name](x, y), np.concatenate([x, y]), len(x), len(y)
     values, swapped = _dealt(pooled, n, name, deals), _dealt(pooled, m, name, deals)
     other_pool = _dealt(np.concatenate([y, x]), n, name, deals)
+    sizes = "The sizes are swapped: the first n positions of a deal form the first sample, as large as x."
     count, total = (values >= measured).sum(), len(deals)
 
     def share(extreme):
@@ -60,9 +57,6 @@ def _p_values(x, y, name, deals):
         (share(values > measured), "Ties count: a deal with the same statistic is as extreme. Take ≥, not >."),
         (share(values <= measured), "You count deals at most as large. Large means different: take ≥."),
         (1 - share(values >= measured), "That is 1 minus the p-value."),
-        (
-            share(swapped >= measured),
-            "The sizes are swapped: the first n positions of a deal form the first sample, as large as x.",
-        ),
+        (share(swapped >= measured), sizes),
         (share(other_pool >= measured), "The pool begins with x: position 0 is x[0], position n is y[0]."),
     ]

@@ -6,16 +6,11 @@ from tlcourse.checks.compare import differs, name_mistake
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import all_differ
 
-ID = "05.3"
-TITLE = "Calibration in bins of equal size"
-POINTS = 5
-ENTRY_POINT = "calibration_by_rank"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "05.3", "Calibration in bins of equal size", 5, "calibration_by_rank", 2
 _TIES = "Where confidences are equal, the rows keep their order: take a stable sort."
 
 
 def cases(rng):
-    found = []
     for n, bins, ties, lean in ((53, 5, False, 0.1), (61, 7, True, 0.1), (58, 4, True, -0.3)):
         while True:
             inputs = *_predictions(rng, n, ties, lean), bins
@@ -24,8 +19,7 @@ def cases(rng):
             errors, worsts = (errors[not ties :], worsts[1:]) if lean > 0 else ([], worsts)
             if all_differ(error, errors) and all_differ(worst, worsts) and (worst < 0) == (lean < 0):
                 break
-        found.append(Case(inputs, {"ties": ties}))
-    return found
+        yield Case(inputs, {"ties": ties})
 
 
 def verify(case, output):

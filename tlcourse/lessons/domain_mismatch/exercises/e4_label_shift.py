@@ -8,15 +8,10 @@ from tlcourse.checks.compare import explain, misfit
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import all_differ
 
-ID = "05.4"
-TITLE = "Label shift with soft predictions"
-POINTS = 5
-ENTRY_POINT = "target_shares"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "05.4", "Label shift with soft predictions", 5, "target_shares", 2
 
 
 def cases(rng):
-    found = []
     for classes, n, m, clipped in ((3, 150, 200, False), (5, 400, 300, False), (4, 120, 60, True)):
         while True:
             inputs = _inputs(rng, classes, n, m, clipped)
@@ -24,8 +19,7 @@ def cases(rng):
             shown = others if clipped else others[4:]  # the first four are about what is below 0
             if all_differ(right, shown) and (least < -0.02 if clipped else least > 0.02):
                 break
-        found.append(Case(inputs, {}))
-    return found
+        yield Case(inputs)
 
 
 def verify(case, output):

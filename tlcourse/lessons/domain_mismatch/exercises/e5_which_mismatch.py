@@ -7,11 +7,7 @@ from scipy.spatial.distance import pdist
 
 from tlcourse.checks.spec import Case
 
-ID = "05.5"
-TITLE = "Which mismatch?"
-POINTS = 6
-ENTRY_POINT = "name_mismatches"
-SECONDS = 30
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "05.5", "Which mismatch?", 6, "name_mismatches", 30
 PARTS = {"concept": 2, "support": 2, "label": 1, "covariate": 1}
 _TRIALS, _CLASSES, _WIDTH = 6, 4, 6
 _LOOK_AT = {
@@ -24,11 +20,11 @@ _LOOK_AT = {
 
 def cases(rng):
     sources, targets, orders = zip(*(_trial(rng) for _ in range(_TRIALS)))
-    return [Case((list(sources), list(targets)), {"kind": kind, "orders": orders}, kind) for kind in PARTS]
+    return [Case((list(sources), list(targets)), {"orders": orders}, kind) for kind in PARTS]
 
 
 def verify(case, answers):
-    kind = case.truth["kind"]
+    kind = case.part
     for names in answers:
         is_list = type(names) in (list, tuple) and all(type(name) is str for name in names)
         if not is_list or sorted(names) != sorted(PARTS):

@@ -5,15 +5,11 @@ from itertools import chain, product
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from tlcourse.checks.compare import as_array, differs, misfit, name_mistake
+from tlcourse.checks.compare import differs, misfit, name_mistake
 from tlcourse.checks.spec import Case
-from tlcourse.checks.toolkit import all_differ
+from tlcourse.checks.toolkit import all_differ, as_numbers
 
-ID = "05.6"
-TITLE = "Bug clinic"
-POINTS = 6
-ENTRY_POINT = "watch"
-SECONDS = 20
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "05.6", "Bug clinic", 6, "watch", 20
 PARTS = {"distances": 3, "threshold": 3}
 _NEIGHBOURS, _LEVEL = (1, 3, 5, 7, 9), 0.95
 # What can be wrong with a distance. An observed list of distances is explained by a flag for each.
@@ -35,16 +31,16 @@ def cases(rng):
         # With every combination of bugs, a single deal is another threshold than the quantile.
         single = min(abs(values[0] - _thresholds(values)[0]) for _, values in seen.values())
         if shown and all_differ(*_thresholds(nulls), 0.02) and single > 0.02:
-            return [Case(inputs, {"part": part, "seen": seen}, part) for part in PARTS]
+            return [Case(inputs, {"seen": seen}, part) for part in PARTS]
 
 
 def verify(case, output):
     seen = case.truth["seen"]
     if type(output) is not tuple or len(output) != 2:
         return "Return two things: the list of distances, the threshold."
-    distances, threshold = _numbers(output[0]), output[1]
+    distances, threshold = as_numbers(output[0]), output[1]
     alike = [flags for flags in _FLAGS if not differs("", distances, seen[flags][0])]
-    if case.truth["part"] == "distances":
+    if case.part == "distances":
         if problem := misfit("distances", distances, seen[_FLAGS[0]][0].shape):
             return problem
         if not alike:
@@ -96,12 +92,6 @@ def _domain_errors(a, b, by_all):
     votes = np.stack([2 * (order[:, :k] >= len(a[::2])).sum(axis=1) > k for k in _NEIGHBOURS])
     n = len(a[1::2])
     return np.stack([votes[:, :n].mean(axis=1), 1 - votes[:, n:].mean(axis=1)], axis=1)
-
-
-def _numbers(value):
-    """A list of numbers of any type as an array; anything else as it is."""
-    items = [as_array(item) for item in value] if type(value) in (list, tuple) else [None]
-    return value if any(item is None or item.shape for item in items) else np.array(items)
 
 
 def _thresholds(values):

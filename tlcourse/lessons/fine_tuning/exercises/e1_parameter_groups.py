@@ -9,17 +9,13 @@ from tlcourse.checks.toolkit import draw_images
 from tlcourse.lessons.fine_tuning.observers import build_network
 from tlcourse.models.groups import find_part, list_parts
 
-ID = "03.1"
-TITLE = "Parameter groups"
-POINTS = 5
-ENTRY_POINT = "parameter_groups"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "03.1", "Parameter groups", 5, "parameter_groups", 5
 
 
 def cases(rng):
     settings = ((0.1, 0.5, 0.2), (0.05, 0.3, 0.5))  # lr, decay, weight_decay
     return [
-        Case((int(rng.integers(2**31)), draw_images(rng, 4), torch.tensor(rng.integers(5, size=4)), *setting), {})
+        Case((int(rng.integers(2**31)), draw_images(rng, 4), torch.tensor(rng.integers(5, size=4)), *setting))
         for setting in settings
     ]
 
@@ -44,25 +40,15 @@ def verify(case, state):
         problem = "A group has no learning rate of its own. Give every group the keys params, lr and weight_decay."
     if still := [name for name, value in model.named_parameters() if torch.equal(state[name], value)]:
         problem = f"{still[0]} did not move, so it is in no group. Every parameter belongs to exactly one group."
+    biases_only = stepped(spared=lambda name, value: name.endswith("bias"))
+    later, turned = (stepped(lambda depth: lr * decay ** (depth + 1)), stepped(lambda depth: lr * decay ** (5 - depth)))
     others = (
         (stepped(rate=lambda depth: lr), "Every part has the same learning rate. It falls by decay from part to part."),
         (stepped(spared=lambda name, value: False), "BatchNorm and biases decay too. Give them weight_decay 0."),
-        (
-            stepped(spared=lambda name, value: True),
-            "Nothing decays. Give tensors of two or more dimensions weight_decay.",
-        ),
-        (
-            stepped(spared=lambda name, value: name.endswith("bias")),
-            "BatchNorm's weights decay too. They have one dimension, like biases: weight_decay 0.",
-        ),
-        (
-            stepped(rate=lambda depth: lr * decay ** (depth + 1)),
-            "The head has lr · decay. It is zero steps from itself: its rate is lr.",
-        ),
-        (
-            stepped(rate=lambda depth: lr * decay ** (5 - depth)),
-            "The rates run the wrong way: the head has the highest, the first layer the lowest.",
-        ),
+        (stepped(spared=lambda *_: True), "Nothing decays. Give tensors of two or more dimensions weight_decay."),
+        (biases_only, "BatchNorm's weights decay too. They have one dimension, like biases: weight_decay 0."),
+        (later, "The head has lr · decay. It is zero steps from itself: its rate is lr."),
+        (turned, "The rates run the wrong way: the head has the highest, the first layer the lowest."),
         (stepped(rate=lambda depth: lr * decay * depth), "The rate is lr · decay to the power of the distance."),
     )
     return explain("state", state, stepped(), others, 1e-7, problem)

@@ -9,21 +9,15 @@ from tlcourse.lessons.fine_tuning.observers import build_network, train_hard
 from tlcourse.models.groups import list_parts
 from tlcourse.training import freeze
 
-ID = "03.2"
-TITLE = "True freezing"
-POINTS = 5
-ENTRY_POINT = "freeze_first"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "03.2", "True freezing", 5, "freeze_first", 5
 PARTS = {"weights": 2, "BatchNorm statistics": 3}
 
 
 def cases(rng):
-    made = []
     for part in PARTS:
         for count in (2, 4):
             seed, x, y = int(rng.integers(2**31)), draw_images(rng, 6), torch.tensor(rng.integers(5, size=6))
-            made.append(Case((seed, x, y, count), {"part": part}, part))
-    return made
+            yield Case((seed, x, y, count), part=part)
 
 
 def verify(case, seen):
@@ -41,7 +35,7 @@ def verify(case, seen):
     parameters = {name for name, _ in before.named_parameters()}
     moved = {name for name in start if not same_tensors({name: trained[name]}, {name: start[name]})}
     frozen = {name for name in start if name.split(".")[0] in parts[:count]}
-    if case.truth["part"] == "weights":
+    if case.part == "weights":
         if wrong := sorted(moved & parameters & frozen):
             return f"{wrong[0]} moved in training, though it belongs to the first {count} parts."
         if still := sorted(parameters - frozen - moved):

@@ -6,20 +6,14 @@ from tlcourse.checks.compare import differs, explain, short_name, type_name
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import draw_normal
 
-ID = "03.4"
-TITLE = "A LoRA layer"
-POINTS = 6
-ENTRY_POINT = "add_adapter"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "03.4", "A LoRA layer", 6, "add_adapter", 2
 
 
 def cases(rng):
-    made = []
     for inputs, outputs, rank, alpha, has_bias in ((7, 5, 2, 6.0, True), (6, 9, 4, 2.0, False)):
         weight, bias = draw_normal(rng, outputs, inputs), draw_normal(rng, outputs) if has_bias else None
         down, up, x = draw_normal(rng, rank, inputs), draw_normal(rng, outputs, rank), draw_normal(rng, 8, inputs)
-        made.append(Case((weight, bias, rank, alpha, down, up, x), {}))
-    return made
+        yield Case((weight, bias, rank, alpha, down, up, x))
 
 
 def verify(case, seen):

@@ -7,15 +7,10 @@ from tlcourse.checks.compare import differs, explain, misfit
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import draw_normal
 
-ID = "03.5"
-TITLE = "The L2-SP loss"
-POINTS = 4
-ENTRY_POINT = "l2_sp_loss"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "03.5", "The L2-SP loss", 4, "l2_sp_loss", 2
 
 
 def cases(rng):
-    made = []
     for classes, source_classes in ((3, 7), (4, 4), (2, 6)):
         shapes = {"conv": (2, 3, 2, 2), "norm": (5,), "fc": (classes, 5), "gate": (3,)}
         state = {name: draw_normal(rng, *shape) for name, shape in shapes.items()}
@@ -25,8 +20,7 @@ def cases(rng):
             start["old"] = start.pop("fc")
         labels = torch.tensor(rng.integers(classes, size=6))
         alpha, beta = (float(value) for value in rng.uniform(0.05, 0.5, size=2))
-        made.append(Case((draw_normal(rng, 6, classes), labels, state, start, alpha, beta), {}))
-    return made
+        yield Case((draw_normal(rng, 6, classes), labels, state, start, alpha, beta))
 
 
 def verify(case, seen):
@@ -41,13 +35,11 @@ def verify(case, seen):
     moved = sum((state[name] - start[name]).square().sum() for name in shared)
     norm_of_shared = sum(state[name].square().sum() for name in shared)
     norm_of_new = sum(state[name].square().sum() for name in state if name not in shared)
+    decayed = data + alpha / 2 * norm_of_shared + beta / 2 * norm_of_new
     others = (
         (data + alpha * moved + beta * norm_of_new, "The penalties are twice too large: α/2 and β/2."),
         (data + alpha / 2 * moved, "What is new is not penalised. It has β/2 · ‖w‖²."),
-        (
-            data + alpha / 2 * norm_of_shared + beta / 2 * norm_of_new,
-            "The shared weights are drawn to zero: that is weight decay. Draw them to where they started.",
-        ),
+        (decayed, "The shared weights are drawn to zero: that is weight decay. Draw them to where they started."),
         (data + beta / 2 * moved + alpha / 2 * norm_of_new, "α and β are swapped."),
         (data + alpha / 2 * (moved + norm_of_new), "What is new has the strength β, not α."),
         (summed + alpha / 2 * moved + beta / 2 * norm_of_new, "Take the mean of the cross-entropy, not its sum."),

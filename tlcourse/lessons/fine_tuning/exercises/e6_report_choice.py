@@ -7,16 +7,11 @@ from tlcourse.checks.compare import differs, explain, misfit
 from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import interval_mistakes
 
-ID = "03.6"
-TITLE = "Choose on validation, report with an interval"
-POINTS = 5
-ENTRY_POINT = "report_choice"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "03.6", "Choose on validation, report with an interval", 5, "report_choice", 2
 PARTS = {"choice": 2, "interval": 3}
 
 
 def cases(rng):
-    made = []
     for part in PARTS:
         for strategies, trials, seeds in ((3, 4, 5), (4, 3, 8)):
             luck = rng.normal(0, 0.06, size=seeds)  # a good draw of images helps all: pairing matters
@@ -29,8 +24,7 @@ def cases(rng):
             for row, column in enumerate(best):  # another trial looks best on test
                 other = (column + 1) % trials
                 test[row, other] = np.clip(test[row].max(axis=0) + 0.05, 0, 1)
-            made.append(Case((val, test, int(rng.integers(strategies))), {"part": part}, part))
-    return made
+            yield Case((val, test, int(rng.integers(strategies))), part=part)
 
 
 def verify(case, output):
@@ -39,18 +33,15 @@ def verify(case, output):
         return "Return four arrays: chosen, difference, low, high."
     chosen, difference, low, high = output
     right, best_on_test = val.mean(axis=2).argmax(axis=1), test.mean(axis=2).argmax(axis=1)
-    if case.truth["part"] == "choice":
+    if case.part == "choice":
+        lucky = val.max(axis=2).argmax(axis=1)
         others = (
             (best_on_test, "You chose on the test accuracies. They are for the report; choose on validation."),
-            (
-                val.max(axis=2).argmax(axis=1),
-                "You chose the trial with one lucky seed. Choose by the mean over the seeds.",
-            ),
+            (lucky, "You chose the trial with one lucky seed. Choose by the mean over the seeds."),
         )
         problem = "Choose for each strategy the trial with the highest mean validation accuracy over the seeds."
-        return misfit("chosen", chosen, right.shape, kind="integers") or explain(
-            "chosen", chosen, right, others, problem=problem
-        )
+        form = misfit("chosen", chosen, right.shape, kind="integers")
+        return form or explain("chosen", chosen, right, others, problem=problem)
 
     def in_percent(accuracies, trials):
         """Of the chosen trials, shape (strategies, seeds); and of the baseline's, shape (seeds,)."""
@@ -62,17 +53,15 @@ def verify(case, output):
 
     ours, theirs = in_percent(test, right)
     mean = mean_gain(ours, theirs)
+    on_val, of_best = mean_gain(*in_percent(val, right)), mean_gain(*in_percent(test, best_on_test))
     others = (
         (mean / 100, "The difference is a fraction. Percentage points are 100 times that."),
         (-mean, "The sign is wrong: positive means better than the baseline."),
         (
-            mean_gain(*in_percent(test, best_on_test)),
+            of_best,
             "These are the differences of the trials that look best on test. Report the trials chosen on validation.",
         ),
-        (
-            mean_gain(*in_percent(val, right)),
-            "These are validation accuracies. The choice used them up, so report the test accuracies.",
-        ),
+        (on_val, "These are validation accuracies. The choice used them up, so report the test accuracies."),
     )
     if message := explain("difference", difference, mean, others):
         return message

@@ -8,15 +8,10 @@ from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import draw_images
 from tlcourse.lessons.fine_tuning.observers import RATES, STEPS, build_script_network
 
-ID = "03.7"
-TITLE = "Bug clinic"
-POINTS = 7
-ENTRY_POINT = "tune_head"
-SECONDS = 10
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "03.7", "Bug clinic", 7, "tune_head", 10
 
 
 def cases(rng):
-    made = []
     for best, lucky in ((0, 1), (2, 1)):
         seed = int(rng.integers(2**31))
         x, y = _draw(rng, 10)
@@ -28,8 +23,7 @@ def cases(rng):
             labels = _tuned(seed, x, y, rate)(images).argmax(dim=1)
             wrong = torch.tensor(rng.uniform(size=count) < 0.2)
             sets += [images, torch.where(wrong, noise, labels)]
-        made.append(Case((seed, x, y, *sets), {}))
-    return made
+        yield Case((seed, x, y, *sets))
 
 
 def _draw(rng, n):

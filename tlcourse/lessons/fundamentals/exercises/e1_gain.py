@@ -6,21 +6,15 @@ from scipy.stats import sem
 from tlcourse.checks.compare import explain
 from tlcourse.checks.spec import Case
 
-ID = "01.1"
-TITLE = "The gain, with its uncertainty"
-POINTS = 4
-ENTRY_POINT = "transfer_gain"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "01.1", "The gain, with its uncertainty", 4, "transfer_gain", 2
 
 
 def cases(rng):
-    made = []
     for counts, seeds in ((4, 5), (1, 3), (3, 12)):
         luck = rng.normal(0, 0.08, size=(counts, seeds))  # a good label sample helps both arms: pairing matters
         scratch = np.clip(0.5 + luck + rng.normal(0, 0.02, size=luck.shape), 0, 1)
         transferred = np.clip(0.6 + luck + rng.normal(0, 0.02, size=luck.shape), 0, 1)
-        made.append(Case((scratch, transferred), {}))
-    return made
+        yield Case((scratch, transferred))
 
 
 def verify(case, output):

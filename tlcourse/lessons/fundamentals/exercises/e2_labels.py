@@ -5,26 +5,20 @@ import numpy as np
 from tlcourse.checks.compare import as_array, explain
 from tlcourse.checks.spec import Case
 
-ID = "01.2"
-TITLE = "How many labels a gain is worth"
-POINTS = 5
-ENTRY_POINT = "labels_needed"
-SECONDS = 2
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "01.2", "How many labels a gain is worth", 5, "labels_needed", 2
 _INSIDE, _BEYOND = "targets on the curve", "targets beyond its ends"
 PARTS = {_INSIDE: 3, _BEYOND: 2}
 
 
 def cases(rng):
-    made = []
     for size in (4, 5, 7):
         labels = np.cumsum(rng.integers(1, 30, size=size)).astype(np.float64)
         accuracies = np.sort(rng.uniform(0.2, 0.95, size=size))
         inside = accuracies[0] + rng.uniform(0.1, 0.9) * (accuracies[-1] - accuracies[0])
         for target in (inside, accuracies[1]):
-            made.append(Case((labels, accuracies, float(target)), {}, _INSIDE))
+            yield Case((labels, accuracies, float(target)), part=_INSIDE)
         for target in (accuracies[-1] + 0.01, accuracies[0] - 0.05):
-            made.append(Case((labels, accuracies, float(target)), {}, _BEYOND))
-    return made
+            yield Case((labels, accuracies, float(target)), part=_BEYOND)
 
 
 def verify(case, output):

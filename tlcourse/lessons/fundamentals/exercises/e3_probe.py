@@ -7,21 +7,15 @@ import torch.nn.functional as F
 from tlcourse.checks.compare import as_array, explain
 from tlcourse.checks.spec import Case
 
-ID = "01.3"
-TITLE = "A linear probe"
-POINTS = 7
-ENTRY_POINT = "fit_linear_probe"
-SECONDS = 10
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "01.3", "A linear probe", 7, "fit_linear_probe", 10
 
 
 def cases(rng):
-    made = []
     for n, width, classes, l2 in ((60, 6, 3, 0.1), (40, 4, 2, 0.3), (90, 8, 5, 0.05)):
         centres = rng.normal(0, 1, size=(classes, width))
         labels = np.arange(n) % classes
         features = centres[labels] + rng.normal(0, 0.7, size=(n, width))
-        made.append(Case((torch.tensor(features, dtype=torch.float32), torch.tensor(labels), classes, l2), {}))
-    return made
+        yield Case((torch.tensor(features, dtype=torch.float32), torch.tensor(labels), classes, l2))
 
 
 def verify(case, output):

@@ -8,19 +8,13 @@ from tlcourse.checks.toolkit import draw_images
 from tlcourse.lessons.fundamentals.observers import source_network, train_twice
 from tlcourse.models import tiny_resnet
 
-ID = "01.4"
-TITLE = "A new head on a frozen body"
-POINTS = 7
-ENTRY_POINT = "transplant_head"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "01.4", "A new head on a frozen body", 7, "transplant_head", 5
 
 
 def cases(rng):
-    made = []
     for source_classes, classes in ((10, 10), (37, 3)):
         x, y = draw_images(rng, 4), torch.tensor(rng.integers(classes, size=4))
-        made.append(Case((int(rng.integers(2**31)), source_classes, classes, x, y), {}))
-    return made
+        yield Case((int(rng.integers(2**31)), source_classes, classes, x, y))
 
 
 def verify(case, seen):

@@ -6,11 +6,7 @@ from tlcourse import data, models
 from tlcourse.checks.compare import as_array, misfit, same_tensors
 from tlcourse.checks.spec import Case
 
-ID = "01.5"
-TITLE = "Bug clinic"
-POINTS = 9
-ENTRY_POINT = "transfer"
-SECONDS = 10
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "01.5", "Bug clinic", 9, "transfer", 10
 # No bundled network and no data set knows these, and which symbol has which number is drawn anew for each case.
 _SYMBOLS = "#$%&@?!+=*<>~/"
 _KINDS, _LABELLED, _QUERIES = 5, 4, 8  # symbols in a case; images of each with and without a label

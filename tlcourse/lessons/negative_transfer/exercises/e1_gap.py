@@ -12,7 +12,6 @@ PARTS = {"runs": 3, "images": 2}
 
 
 def cases(rng):
-    drawn = []
     for part in PARTS:
         for runs, images, is_error in ((6, 300, True), (9, 200, False)):
             shared = rng.normal(0, 1.5, size=images) + rng.normal(0, 0.4, size=(runs, 1))  # hard images, bad draws
@@ -21,8 +20,7 @@ def cases(rng):
             losses = [np.logaddexp(0, shared + harm + noise[0]), np.logaddexp(0, shared + noise[1])]
             if is_error:
                 losses = [(values > 1).astype(np.int64) for values in losses]
-            drawn.append(Case(tuple(losses), part=part))
-    return drawn
+            yield Case(tuple(losses), part=part)
 
 
 def verify(case, output):

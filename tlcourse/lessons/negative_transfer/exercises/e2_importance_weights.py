@@ -9,7 +9,6 @@ ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "04.2", "Importance weights", 5, "impo
 
 
 def cases(rng):
-    drawn = []
     for n_source, n_target, clip in ((1000, 6000, 2.0), (5000, 1250, 1.5)):
         direction = rng.normal(size=3)
         direction *= rng.uniform(1.2, 1.5) / np.linalg.norm(direction)
@@ -17,8 +16,7 @@ def cases(rng):
         source = centre + rng.normal(size=(n_source, 3))
         target = centre + direction + rng.normal(size=(n_target, 3))
         ratio = np.exp((source - centre) @ direction - direction @ direction / 2)  # of two Gaussians
-        drawn.append(Case((source, target, clip), {"ratio": ratio}))
-    return drawn
+        yield Case((source, target, clip), {"ratio": ratio})
 
 
 def verify(case, output):
@@ -48,12 +46,12 @@ def verify(case, output):
     ]
     if distance(np.minimum(ratio, clip)) > 0.25:  # a classifier's own error is below 0.2
         nearest, message = min(others, key=lambda other: distance(other[0]))
-        if distance(nearest) < 0.25:
-            return message
-        return (
+        problem = (
             "The weights do not follow the ratio of the densities. Fit one classifier on both sets, and take its odds."
         )
+        return message if distance(nearest) < 0.25 else problem
     if abs(weights.mean() - 1) > 1e-6:
-        mean = f"The mean of the weights is {weights.mean():.3g}."
-        return f"{mean} Clip first and divide by the mean last, so that it is 1."
+        return (
+            f"The mean of the weights is {weights.mean():.3g}. Clip first and divide by the mean last, so that it is 1."
+        )
     return None

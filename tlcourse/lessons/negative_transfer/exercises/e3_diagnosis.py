@@ -28,12 +28,10 @@ _MISTAKEN = {
 
 
 def cases(rng):
-    drawn = []
     for part in PARTS:
         for _ in range(2):
             causes = [list(PARTS)[i] for i in rng.permutation(4)]
-            drawn.append(Case(([_draw_run(rng, cause) for cause in causes],), {"causes": causes}, part))
-    return drawn
+            yield Case(([_draw_run(rng, cause) for cause in causes],), {"causes": causes}, part)
 
 
 def verify(case, output):
@@ -42,11 +40,11 @@ def verify(case, output):
         return "Return a list of four names, each a str."
     if unknown := [name for name in output if name not in PARTS]:
         return f"{unknown[0]!r:.40} is no cause. The names are {', '.join(PARTS)}."
-    wrong = [i for i in range(4) if output[i] != causes[i] and part in (output[i], causes[i])]
+    wrong = [(name, cause) for name, cause in zip(output, causes) if name != cause and part in (name, cause)]
     if not wrong:
         return None
-    first = min(wrong, key=lambda i: causes[i] != part)
-    return f"A run is named {output[first]} and is not. {_MISTAKEN[output[first]][causes[first]]}"
+    name, cause = min(wrong, key=lambda pair: pair[1] != part)
+    return f"A run is named {name} and is not. {_MISTAKEN[name][cause]}"
 
 
 def _draw_run(rng, cause):

@@ -21,7 +21,6 @@ def cases(rng):
         ((2.1, 3.0), (0.8, 0.2), (-1, 0.5), (-2, 0.5)),  # the best on average is noise, the second is not
         ((0.3, 0.5), (-1, 0.5), (-0.5, 0.5), (-2, 0.5)),  # none passes
     )
-    drawn = []
     for scenario in scenarios:
         tables = []
         for rows in (scenario, scenario[::-1]):  # on the test images the order is another one
@@ -34,8 +33,7 @@ def cases(rng):
             tables.append(np.stack(table))
         order = rng.permutation(5)
         weights = np.array([0.0, *rng.permutation((0.1, 0.3, 1.0, 3.0))])
-        drawn.append(Case((weights[order], tables[0][order], tables[1][order])))
-    return drawn
+        yield Case((weights[order], tables[0][order], tables[1][order]))
 
 
 def verify(case, output):

@@ -13,7 +13,6 @@ PARTS = {"class loss": 3, "alignment": 2}
 
 
 def cases(rng):
-    drawn = []
     for part in PARTS:
         for classes, absent in ((5, 2), (4, 1)):
             labels = torch.tensor(rng.permutation(np.resize(np.arange(classes), 14)))
@@ -21,8 +20,7 @@ def cases(rng):
             scores[:, torch.tensor(rng.permutation(classes)[:absent])] -= 5
             logits, features, target_features = (draw_normal(rng, *shape) for shape in ((14, classes), (14, 6), (9, 6)))
             inputs = (logits, labels, features, target_features, scores.softmax(dim=1))
-            drawn.append(Case(inputs, part=part))
-    return drawn
+            yield Case(inputs, part=part)
 
 
 def verify(case, seen):
@@ -45,14 +43,11 @@ def verify(case, seen):
 
     right, got = loss(weights), seen["losses"][which]
     if problem := differs(part, got, right, 1e-9):
-        counted = F.one_hot(probs.argmax(dim=1), len(mean)).double().mean(dim=0)
+        alike, counted = torch.ones_like(mean), F.one_hot(probs.argmax(dim=1), len(mean)).double().mean(dim=0)
         per_image = (probs / probs.max(dim=1, keepdim=True).values).mean(dim=0)
         normalised = "Normalise after the mean, not each image by its own maximum."
         others = [
-            (
-                loss(torch.ones_like(mean)),
-                "Nothing is weighted. The classes that the target lacks are to count for little.",
-            ),
+            (loss(alike), "Nothing is weighted. The classes that the target lacks are to count for little."),
             (loss(counted / counted.max()), "You count predicted classes. Take the mean of the probabilities."),
             (loss(per_image), normalised),
             (loss(per_image / per_image.max()), normalised),

@@ -32,7 +32,7 @@ def verify(case, seen):
     body = {key: value for key, value in given.items() if not key.startswith("fc.")}
     start = _head(model)
     heads = _train_arms(start, source, target)
-    on_val, on_test = ((_predict(heads, x) != y).double().mean(dim=2) for x, y in (val, test))
+    on_val, on_test = (((x @ heads.mT).argmax(dim=-1) != y).double().mean(dim=2) for x, y in (val, test))
     chosen = []
     for arm, (lr, state) in enumerate(zip(seen["rates"], seen["states"])):
         name = f"The arm {('with', 'without')[arm]} the source"
@@ -70,7 +70,8 @@ def _draw_case(rng, best, lucky):
         for _ in range(10):
             wrong = torch.tensor(rng.uniform(size=16) < 0.4)
             source_y = torch.where(wrong, torch.tensor(rng.integers(4, size=16)), clean_y)
-            read = _predict(_train_arms(_head(model), (on_source, source_y), (on_x, y)), on_pool)
+            heads = _train_arms(_head(model), (on_source, source_y), (on_x, y))
+            read = (on_pool @ heads.mT).argmax(dim=-1)
             val, val_y, _, ahead = _pick_images(read[..., :80], best)
             test, test_y, right, ahead_on_test = _pick_images(read[..., 80:], lucky)
             if ahead >= 3 and ahead_on_test >= 1 and right[0, best[0]] >= right[1, best[1]] + 4:
@@ -118,10 +119,6 @@ def _layer(head):
 
 def _features(model, x):
     return F.pad(extract_features(model, x), (0, 1), value=1.0)
-
-
-def _predict(heads, features):
-    return (features @ heads.mT).argmax(dim=-1)
 
 
 def _train(head, sets, lr, steps=STEPS):

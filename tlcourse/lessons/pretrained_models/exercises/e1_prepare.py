@@ -8,17 +8,12 @@ from torchvision.transforms.v2.functional import center_crop, resize
 from tlcourse.checks.compare import differs, explain, misfit
 from tlcourse.checks.spec import Case
 
-ID = "02.1"
-TITLE = "Prepare photos as the weights want them"
-POINTS = 4
-ENTRY_POINT = "prepare"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "02.1", "Prepare photos as the weights want them", 4, "prepare", 5
 # Resizing bytes rounds to whole bytes, resizing floats does not: up to one step of 1/255, divided by std.
 _TOLERANCE = 0.035
 
 
 def cases(rng):
-    made = []
     for height, width, shorter, crop in ((48, 72, 32, 28), (60, 40, 30, 24), (36, 36, 44, 40)):
         coarse = torch.tensor(rng.uniform(0, 255, size=(2, 3, 6, 6)))
         smooth = F.interpolate(coarse, size=(height, width), mode="bilinear")  # photos are smooth, noise is not
@@ -28,8 +23,7 @@ def cases(rng):
             "mean": rng.uniform(0.3, 0.6, size=3).round(3).tolist(),
             "std": rng.uniform(0.15, 0.35, size=3).round(3).tolist(),
         }
-        made.append(Case((smooth.permute(0, 2, 3, 1).round().byte().contiguous(), recipe), {}))
-    return made
+        yield Case((smooth.permute(0, 2, 3, 1).round().byte().contiguous(), recipe))
 
 
 def verify(case, output):

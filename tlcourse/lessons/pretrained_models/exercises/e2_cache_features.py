@@ -8,19 +8,13 @@ from tlcourse.checks.spec import Case
 from tlcourse.checks.toolkit import draw_images
 from tlcourse.lessons.pretrained_models.observers import network_in_training
 
-ID = "02.2"
-TITLE = "Features of several layers in one pass"
-POINTS = 5
-ENTRY_POINT = "cache_features"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "02.2", "Features of several layers in one pass", 5, "cache_features", 5
 
 
 def cases(rng):
-    made = []
     for count, batch_size, chosen in ((7, 3, ["bn1", "layer1", "layer3"]), (4, 4, ["conv1", "layer2", "layer3"])):
         x = draw_images(rng, count)
-        made.append(Case((int(rng.integers(2**31)), x, chosen, batch_size), {}))
-    return made
+        yield Case((int(rng.integers(2**31)), x, chosen, batch_size))
 
 
 def verify(case, seen):
@@ -40,15 +34,15 @@ def verify(case, seen):
         )
         if problem := misfit(f"features of {layer}", features[layer], wanted.shape):
             return f"{problem} Average over space: one row per image, one number per channel."
+        of_training = (
+            "These are the features in training mode: BatchNorm used the batch's statistics. Call eval() first."
+        )
+        of_relu = (
+            f"Features of {layer} are those after a later ReLU, which works in place: clone the output in the hook."
+        )
         mistakes = [
-            (
-                in_training,
-                "These are the features in training mode: BatchNorm used the batch's statistics. Call eval() first.",
-            ),
-            (
-                rectified,
-                f"Features of {layer} are those after a later ReLU, which works in place: clone the output in the hook.",
-            ),
+            (in_training, of_training),
+            (rectified, of_relu),
             (own[layer].amax(dim=(2, 3)), f"Features of {layer}: you took the maximum over space. Take the mean."),
         ]
         problem = f"Features of {layer} are not right. Are the batches in order, and the network in eval mode?"

@@ -6,15 +6,10 @@ import torch
 from tlcourse.checks.compare import explain
 from tlcourse.checks.spec import Case
 
-ID = "02.3"
-TITLE = "Choose a layer on validation data"
-POINTS = 4
-ENTRY_POINT = "choose_layer"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "02.3", "Choose a layer on validation data", 4, "choose_layer", 5
 
 
 def cases(rng):
-    made = []
     for classes, order in ((3, (0, 1, 2)), (4, (2, 0, 1)), (3, (1, 2, 0))):
         y, val_y = np.arange(5 * classes) % classes, rng.permutation(np.arange(20 * classes) % classes)
         centres = rng.normal(0, 1, size=(classes, 4))
@@ -29,8 +24,7 @@ def cases(rng):
             for features, labels in ((train, y), (val, val_y)):
                 noisy = signal[labels] + rng.normal(0, noise, size=(len(labels), width))
                 features[f"layer{number}"] = torch.tensor(scale * noisy + 3, dtype=torch.float32)
-        made.append(Case((train, torch.tensor(y), val, torch.tensor(val_y)), {}))
-    return made
+        yield Case((train, torch.tensor(y), val, torch.tensor(val_y)))
 
 
 def verify(case, output):

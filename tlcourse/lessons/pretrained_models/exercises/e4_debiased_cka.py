@@ -6,15 +6,10 @@ import torch
 from tlcourse.checks.compare import as_array, explain
 from tlcourse.checks.spec import Case
 
-ID = "02.4"
-TITLE = "How alike two networks are"
-POINTS = 5
-ENTRY_POINT = "debiased_cka"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "02.4", "How alike two networks are", 5, "debiased_cka", 5
 
 
 def cases(rng):
-    made = []
     for n, width, share, kernel in ((12, 40, 0.0, "linear"), (20, 6, 0.7, "linear"), (15, 8, 0.4, "rbf")):
         x = rng.normal(size=(n, width))
         y = share * x + (1 - share) * rng.normal(size=(n, width))
@@ -22,8 +17,7 @@ def cases(rng):
             grams = (x @ x.T, y @ y.T)
         else:
             grams = (np.exp(-np.square(z[:, None] - z[None]).sum(-1) / width) for z in (x, y))
-        made.append(Case(tuple(torch.tensor(gram) for gram in grams), {}))
-    return made
+        yield Case(tuple(torch.tensor(gram) for gram in grams))
 
 
 def verify(case, output):
@@ -34,15 +28,12 @@ def verify(case, output):
     if np.isnan(got):
         return "CKA is NaN. Under the root stands a product of two HSIC of a kernel with itself, which is above 0."
     own = _hsic_by_sums(k, k) * _hsic_by_sums(m, m)
-    biased, with_diagonals = _ratio(_biased_hsic, k, m), _ratio(_hsic_with_diagonals, k, m)
+    biased, full = _ratio(_biased_hsic, k, m), _ratio(_hsic_with_diagonals, k, m)
     mistakes = [
         (biased, "That is the biased CKA, which calls wide features alike when they are not. Use the unbiased HSIC."),
         (_hsic_by_sums(k, m), "That is HSIC. Divide it by the root of HSIC(K, K) · HSIC(L, L)."),
         (_hsic_by_sums(k, m) / own, "The root over HSIC(K, K) · HSIC(L, L) is missing."),
-        (
-            with_diagonals,
-            "Set the diagonals of K and L to zero first, both of them, and leave the inputs as they are.",
-        ),
+        (full, "Set the diagonals of K and L to zero first, both of them, and leave the inputs as they are."),
     ]
     problem = (
         "The value is not right. Check the three terms, the divisions by n − 1, n − 2, n − 3, and the zero diagonals."

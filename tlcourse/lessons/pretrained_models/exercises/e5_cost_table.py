@@ -8,17 +8,12 @@ from tlcourse.checks.compare import explain, misfit, type_name
 from tlcourse.checks.spec import Case
 from tlcourse.lessons.pretrained_models.observers import build_network
 
-ID = "02.5"
-TITLE = "What a network costs"
-POINTS = 5
-ENTRY_POINT = "cost_table"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "02.5", "What a network costs", 5, "cost_table", 5
 _COUNT, _WORK = "parameters", "multiply-adds"
 PARTS = {_COUNT: 2, _WORK: 3}
 
 
 def cases(rng):
-    made = []
     for part in (_COUNT, _WORK):
         for side in (32, 40):
             a, b, c = (int(width) for width in 4 * rng.integers(1, 5, size=3))
@@ -32,8 +27,7 @@ def cases(rng):
                 ["mean"],
                 ["linear", c, int(rng.integers(2, 9)), True],
             ]
-            made.append(Case((layers, side), {"part": part}, part))
-    return made
+            yield Case((layers, side), part=part)
 
 
 def verify(case, output):
@@ -49,7 +43,7 @@ def verify(case, output):
             y = layer(x)
         if name in names:
             work, places = counter.get_total_flops() // 2, x[0, 0].numel() / y[0, 0].numel()
-            if problem := _verify_layer(layer, output[name], work, places * work, case.truth["part"]):
+            if problem := _verify_layer(layer, output[name], work, places * work, case.part):
                 return f"Layer {name}: {problem}"
         x = y
     return None

@@ -7,23 +7,17 @@ from tlcourse.checks.compare import differs, explain, misfit
 from tlcourse.checks.spec import Case
 from tlcourse.lessons.pretrained_models.observers import PROBE, load_reader
 
-ID = "02.6"
-TITLE = "Bug clinic"
-POINTS = 7
-ENTRY_POINT = "classify"
-SECONDS = 5
+ID, TITLE, POINTS, ENTRY_POINT, SECONDS = "02.6", "Bug clinic", 7, "classify", 5
 
 
 def cases(rng):
-    made = []
     for count in (7, 12):
         images = data.glyphs(37, "letters", seed=int(rng.integers(2**31)))[:count]
         photos = (255 * images.x).round().byte().permute(0, 2, 3, 1).contiguous()
         mean, std = (
             torch.tensor(rng.uniform(low, high, size=3), dtype=torch.float32) for low, high in ((0.3, 0.6), (0.2, 0.4))
         )
-        made.append(Case((photos, mean, std, images.classes), {}))
-    return made
+        yield Case((photos, mean, std, images.classes))
 
 
 def verify(case, seen):
@@ -47,23 +41,16 @@ def verify(case, seen):
         moved = trainee.eval()(x)
     confidence, index = logits.softmax(dim=1).max(dim=1)
     mistakes = [
-        (
-            in_training.softmax(dim=1),
-            "The network ran in training mode, so each image depends on its neighbours. Call eval().",
-        ),
-        (
-            moved.softmax(dim=1),
-            "A pass in training mode moved the statistics in BatchNorm. Call eval() before the first.",
-        ),
-        (bytes_in.softmax(dim=1), "The network got bytes. mean and std belong to pixels in [0, 1]."),
-        (
-            viewed.softmax(dim=1),
-            "view only counts the same bytes off anew. Move the colours to the front with permute.",
-        ),
-        (logits.softmax(dim=0), "The softmax runs over the images. Each image's probabilities add up to 1: dim=1."),
-        (logits, "These are logits, not probabilities: there is a softmax missing."),
+        (in_training, "The network ran in training mode, so each image depends on its neighbours. Call eval()."),
+        (moved, "A pass in training mode moved the statistics in BatchNorm. Call eval() before the first."),
+        (bytes_in, "The network got bytes. mean and std belong to pixels in [0, 1]."),
+        (viewed, "view only counts the same bytes off anew. Move the colours to the front with permute."),
     ]
-    mistakes = [(scores.max(dim=1).values, message) for scores, message in mistakes]
+    columns = "The softmax runs over the images. Each image's probabilities add up to 1: dim=1."
+    mistakes = [(scores.softmax(dim=1).amax(dim=1), message) for scores, message in mistakes] + [
+        (logits.softmax(dim=0).amax(dim=1), columns),
+        (logits.amax(dim=1), "These are logits, not probabilities: there is a softmax missing."),
+    ]
     problem = "The probabilities are not right. Follow one image through every line, and ask what its numbers are."
     if problem := explain("probabilities", answer[1], confidence, mistakes, 1e-3, problem):
         return problem

@@ -163,6 +163,19 @@ def test_links_between_notebooks_lead_somewhere(path):
         assert (path.parent / target).resolve().exists(), target
 
 
+def test_every_lesson_has_a_notebook_and_every_notebook_is_a_lessons():
+    assert [path.stem for path in LESSONS] == [lesson.notebook for lesson in list_lessons()]
+    for folder in ("solutions", "exercises"):
+        found = {path.stem for path in NOTEBOOKS if path.parent.name == folder}
+        assert found == {x.notebook for x in list_lessons() if list(x.folder.glob("exercises/*.py"))}, folder
+
+
+@pytest.mark.parametrize("lesson", list_lessons(), ids=lambda lesson: lesson.slug)
+def test_a_lesson_begins_with_the_title_that_it_has_everywhere(lesson):
+    path = course_root() / "notebooks" / f"{lesson.notebook}.ipynb"
+    assert headings(path)[0][1].startswith(lesson.title) and f"{lesson.minutes} minutes of yours" in prose(path)
+
+
 DOCUMENTS = [*NOTEBOOKS, *course_root().glob("*.md"), *course_root().glob("docs/*.md")]
 
 

@@ -86,6 +86,13 @@ def test_times_are_rounded_up_to_five_seconds(lesson):
     assert [stamps.round_up(seconds) for seconds in (0.3, 5.05, 5.2, 50.0, 51)] == [5, 5, 10, 50, 55]
 
 
+def test_minutes_are_those_of_the_lesson(lesson):
+    notebook = nbformat.read(lesson, as_version=4)
+    notebook.cells[0].source += "\n\n**Time:** 60 minutes of yours, about 5 seconds of CPU."
+    nbformat.write(notebook, lesson)
+    assert "75 minutes of yours" in stamped(lesson, minutes=75).cells[0].source
+
+
 def test_the_repository_is_the_setting_or_none(tmp_path):
     assert stamps.read_repository(tmp_path) is None
     settings = tmp_path / "pyproject.toml"

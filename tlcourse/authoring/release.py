@@ -87,9 +87,9 @@ def release_all(root, write=True):
     """
     root, masters = Path(root), _masters(root)
     repository, times = stamps.read_repository(root), documents.read_times(root)
-    made = {}
-    for lesson in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        made[lesson] = stamps.stamp_notebook(lesson, "notebooks", repository, times.get(lesson.stem))
+    made, minutes = {}, {lesson.notebook: lesson.minutes for lesson in list_lessons()}
+    for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        made[path] = stamps.stamp_notebook(path, "notebooks", repository, times.get(path.stem), minutes.get(path.stem))
     for master in masters:
         made[master] = stamps.stamp_notebook(master, "exercises", repository)
         made[root / "exercises" / master.name] = release_notebook(made[master])

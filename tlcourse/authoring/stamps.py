@@ -32,7 +32,7 @@ def read_repository(root):
     return named
 
 
-def stamp_notebook(path, folder, repository, seconds=None):
+def stamp_notebook(path, folder, repository, seconds=None, minutes=None):
     """A lesson or a master with everything written in that can be worked out.
 
     Args:
@@ -40,6 +40,7 @@ def stamp_notebook(path, folder, repository, seconds=None):
         folder: where it is opened, "notebooks" or "exercises".
         repository: "owner/name", or None for no badge and no third place to install from.
         seconds: measured CPU time; None leaves what stands there.
+        minutes: of the learner's own time, as lesson.toml has it; None leaves what stands there.
 
     Returns:
         str: the text of the notebook, the same if it was stamped already.
@@ -55,6 +56,8 @@ def stamp_notebook(path, folder, repository, seconds=None):
         title.source = re.sub(
             r"about \d+ seconds of CPU", f"about {round_up(seconds)} seconds of CPU", title.source, count=1
         )
+    if minutes is not None:
+        title.source = re.sub(r"\d+ minutes of yours", f"{minutes} minutes of yours", title.source, count=1)
     for cell in notebook.cells:
         if cell.id == "setup":
             cell.source = setup_cell(repository)

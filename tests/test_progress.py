@@ -107,6 +107,7 @@ def test_bars_and_where_to_go_on(monkeypatch, tmp_path, shown):
     page = shown[-1]
     assert "02 █" in page["text/plain"] and "Go on with exercise 02.2" in page["text/plain"]
     assert 'aria-label="Exercises 02" value="1"' in page["text/html"]
+    assert "02 Pre-trained models</th>" in page["text/html"]
     assert 'href="../exercises/02_pretrained_models.ipynb"' in page["text/html"]
     for lesson in lessons:
         for id in lesson.exercises:

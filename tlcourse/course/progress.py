@@ -9,18 +9,20 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from tlcourse.course.files import read_dict, write_whole
+from tlcourse.course.lessons import list_lessons
 
 FILE = "progress.json"
 DRIVE = Path("/content/drive/MyDrive")  # where Colab shows a mounted Google Drive
 
 
 class Lesson(NamedTuple):
-    """The exercises of one lesson: its number, the notebook's name, ids of the exercises, those passed, in order."""
+    """The exercises of one lesson: its number, the notebook's name, ids of the exercises, those passed, in order; its title."""
 
     number: str
     notebook: str
     exercises: tuple
     passed: tuple
+    title: str = ""
 
 
 def progress_folder(here=None):
@@ -84,11 +86,11 @@ def read_lessons():
     """The lessons that have exercises, in order, and what is passed of each -> list of Lesson."""
     from tlcourse.course.read import releases
 
-    passed = read_passed()
+    passed, titles = read_passed(), {lesson.notebook: lesson.title for lesson in list_lessons()}
     lessons = []
     for name, release in releases().items():
         ids = tuple(release.exercises)
-        lessons.append(Lesson(name[:2], name, ids, tuple(id for id in ids if id in passed)))
+        lessons.append(Lesson(name[:2], name, ids, tuple(id for id in ids if id in passed), titles.get(name, name)))
     return lessons
 
 

@@ -1,5 +1,6 @@
 """How far a learner has come: a bar per lesson, and where to go on."""
 
+import html
 import os
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def progress():
         done, of = len(lesson.passed), len(lesson.exercises)
         plain.append(f"{lesson.number} {'█' * done}{'░' * (of - done)} {done} of {of}")
         rows.append(
-            f'<tr><th scope="row" style="text-align: left">Exercises {lesson.number}</th>'
+            f'<tr><th scope="row" style="text-align: left">{lesson.number} {html.escape(lesson.title)}</th>'
             f'<td><progress aria-label="Exercises {lesson.number}" value="{done}" max="{of}"></progress></td>'
             f"<td>{done} of {of}</td></tr>"
         )

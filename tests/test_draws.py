@@ -65,7 +65,8 @@ def test_draws_are_recorded():
 
 
 @pytest.mark.parametrize("id", sorted(recorded()))
-def test_the_draws_of_an_exercise_are_as_recorded(id):
+def test_the_draws_of_an_exercise_are_as_recorded(id, one_cpu_thread):
+    # One thread: 06.6 trains networks to choose what it keeps, and another order of sums chooses otherwise.
     exercise = next(exercise for exercise in list_exercises() if exercise.id == id)
     assert draws_of(exercise) == recorded()[id]
 

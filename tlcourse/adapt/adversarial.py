@@ -90,7 +90,7 @@ class DANN(nn.Module):
         self.accuracies = []
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        source, _ = take_source(batch)
+        source = take_source(batch)
         features = torch.cat([source, batch.target_features])
         logits = self.discriminator(grad_reverse(features, reversal_strength(batch.progress)))
         is_source = torch.cat([torch.ones(len(source)), torch.zeros(len(batch.target_features))])

@@ -53,13 +53,13 @@ def mmd_loss(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 def deep_coral(batch: Batch) -> torch.Tensor:
     """The method of Deep CORAL (Sun and Saenko, ECCV workshops, 2016): coral_loss between the features of a Batch."""
-    features, _ = take_source(batch)
+    features = take_source(batch)
     return coral_loss(features, batch.target_features)
 
 
 def dan(batch: Batch) -> torch.Tensor:
     """The method of deep adaptation networks (Long et al., ICML, 2015): mmd_loss between the features of a Batch, plus mmd_loss between its logits."""
-    features, logits = take_source(batch)
+    features, logits = take_source(batch), batch.source_logits
     return mmd_loss(features, batch.target_features) + mmd_loss(logits, batch.target_logits)
 
 

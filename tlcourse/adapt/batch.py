@@ -28,12 +28,12 @@ class Batch:
     progress: float
 
 
-def take_source(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features and logits of the source, for a method that needs one.
+def take_source(batch: Batch) -> torch.Tensor:
+    """Features of the source, for a method that needs one.
 
     Raises:
         ValueError: there is no source.
     """
-    if batch.source_features is None or batch.source_logits is None:
+    if batch.source_features is None:
         raise ValueError("source: is None, but this method compares the target with a source; give train_adapted one")
-    return batch.source_features, batch.source_logits
+    return batch.source_features

@@ -60,6 +60,7 @@ def deep_coral(batch: Batch) -> torch.Tensor:
 def dan(batch: Batch) -> torch.Tensor:
     """The method of deep adaptation networks (Long et al., ICML, 2015): mmd_loss between the features of a Batch, plus mmd_loss between its logits."""
     features, logits = take_source(batch), batch.source_logits
+    assert logits is not None  # they come with the features
     return mmd_loss(features, batch.target_features) + mmd_loss(logits, batch.target_logits)
 
 

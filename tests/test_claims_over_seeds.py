@@ -274,6 +274,11 @@ def test_every_published_run_is_added_to_the_history_and_none_is_lost(monkeypatc
     assert len(lines) == 2 and lines[0]["sha256"] != lines[1]["sha256"]
     assert [row["held"] for row in lines[0]["claims"]] == [20, 20] and len(lines[0]["seeds"]) == 20
     assert CliRunner().invoke(app, ["claims", "01", "--published", "--first", "3"]).exit_code == 2
+    make_notebook(path, "3")
+    fake(monkeypatch, lambda path, seed: execution(seed, 5, error="it died"))
+    died = CliRunner().invoke(app, ["claims", "01", "--published"])
+    assert died.exit_code == 1 and "it died" in died.output, "it is kept all the same"
+    assert len((tmp_path / "docs" / "claims_history.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize(

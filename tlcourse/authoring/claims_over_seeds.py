@@ -92,7 +92,6 @@ def append_history(path, executions, file):
         path: the lesson's notebook.
         executions: of that lesson alone, under its published seeds.
         file: the history; made if absent.
-
     """
     entry = {
         "lesson": path.stem,

@@ -72,7 +72,7 @@ def write_nbgrader_course(root, folder):
 
 
 def release_all(root, write=True):
-    """Make every student notebook of a checkout, and stamp its lessons, masters and README; see tlcourse.authoring.stamps.
+    """Make every student notebook of a checkout, and stamp its lessons, masters, README and syllabus.
 
     Args:
         root: the checkout, with solutions/ and exercises/ in it.

@@ -90,13 +90,17 @@ def claims(
         history = course_root() / "docs" / "claims_history.jsonl"
         if not history.parent.is_dir():
             stop("--published: there is no docs/ here; run this in a checkout of the repository", 2)
+        failed = []
         for path in paths:
             drawn = claims_over_seeds.published_seeds(path)
             executions = _execute_seeds([path], drawn, jobs, dask, history.with_suffix(".runs.jsonl"))
             claims_over_seeds.append_history(path, executions, history)
             _print_claims(claims_over_seeds.summarise(executions, f"tlcourse claims --published {path.stem[:2]}"))
             err.print(f"{path.stem}: added to {history}")
-        return
+            failed += [f"{path.stem}, seed {run.seed}: {run.error}" for run in executions if run.error]
+        for message in failed:
+            err.print(message)
+        raise typer.Exit(int(bool(failed)))
     wanted = range(first, first + seeds)
     record, before = None, {}
     if json_file is not None:

@@ -31,7 +31,7 @@ def write(out, rows, students):
     people = [tally(student, rows) for student in students]
     exercises = [_difficulty(id, rows) for id in ids]
     header = ["student", *ids, "total", "max", "days_late"]
-    lines = [[p["name"], *(p["points"][id] for id in ids), p["total"], p["max"], p["days_late"]] for p in people]
+    lines = [[p["name"], *(p["points"].get(id, 0) for id in ids), p["total"], p["max"], p["days_late"]] for p in people]
     write_csv(out / "grades.csv", header, lines)
     folder = out / "students"
     folder.mkdir(exist_ok=True)
